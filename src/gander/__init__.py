@@ -1,0 +1,40 @@
+"""gander: train GANs you can steer.
+
+    run = gander.train("acgan-infogan", data="mnist", images=200_000)
+    model = gander.load(run)
+    model.draw(8, seed=0, digit=3)
+
+The public names are imported when they are first used, so that ``import gander`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gander.codes import Code, CodeSpec
+    from gander.errors import GanderError
+    from gander.model import Model, load
+    from gander.train import train
+
+_HOMES = {
+    "Code": "codes",
+    "CodeSpec": "codes",
+    "GanderError": "errors",
+    "Model": "model",
+    "load": "model",
+    "train": "train",
+}
+
+__all__ = ["Code", "CodeSpec", "GanderError", "Model", "__version__", "load", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gander' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"gander.{_HOMES[name]}"), name)
+    globals()[name] = value  # a submodule of the same name must not hide the function
+    return value

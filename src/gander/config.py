@@ -1,0 +1,353 @@
+"""Everything a run is told: presets, files, ``--set``, checked before anything is done.
+
+A configuration is sections of plain settings and the code specification. Files are TOML, with the same names as on the
+command line: ``[optimiser] critic_rate = 4e-4`` is ``--set optimiser.critic_rate=4e-4`` is ``--set critic_rate=4e-4``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+
+from gander import backbones
+from gander.codes import CODE_KEYS, CodeSpec
+from gander.errors import ConfigError, choose
+from gander.objectives import OBJECTIVES
+
+Table = dict[str, Any]
+
+
+def setting(
+    default: Any, about: str, least: float | None = None, most: float | None = None
+) -> Any:
+    """A field with its one-line meaning and its bounds."""
+    return field(default=default, metadata={"about": about, "least": least, "most": most})
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which images."""
+
+    source: str = setting("glyphs", "a named set or a path; SRC:train, SRC:test and SRC:all choose a split")
+    size: int = setting(0, "side in px to resize to; 0 keeps what is detected", 0, 512)
+    channels: int = setting(0, "1 gray, 2 gray + alpha, 3 RGB, 4 RGBA; 0 keeps what is detected", 0, 4)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which networks."""
+
+    backbone: str = setting("dcgan", "the networks, one of `gander list backbones`")
+    width: int = setting(0, "channels of the widest image layer; 0 is the backbone's own", 0, 4096)
+    critic_norm: Literal["auto", "batch", "spectral", "none"] = setting(
+        "auto", "normalisation in the critic; batch keeps real and fake apart; auto is the backbone's own"
+    )
+
+
+@dataclass(frozen=True)
+class GameSettings:
+    """What is played."""
+
+    objective: str = setting("nonsaturating", "one of `gander list objectives`")
+    critic_steps: int = setting(1, "critic steps per generator step, each with fresh images", 1, 100)
+    recogniser: Literal["critic", "heads", "joint"] = setting(
+        "critic",
+        "who learns to read besides the generator: trunk and heads with the critic, the heads alone, or a "
+        "third optimiser over both networks",
+    )
+    r1: float = setting(0.0, "weight of the R1 penalty, ½|∇D|² on real images", 0)
+    r2: float = setting(0.0, "weight of the R2 penalty, ½|∇D|² on generated images", 0)
+    gradient: float = setting(0.0, "weight of the gradient penalty (|∇D| - 1)² in between", 0)
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """How the players learn: Adam."""
+
+    critic_rate: float = setting(4e-4, "learning rate of the critic", 0)
+    generator_rate: float = setting(1e-3, "learning rate of the generator", 0)
+    recogniser_rate: float = setting(2e-4, "learning rate of the third optimiser (recogniser = joint)", 0)
+    beta1: float = setting(0.5, "decay of Adam's first moment", 0, 0.9999)
+    beta2: float = setting(0.999, "decay of Adam's second moment", 0, 0.999999)
+    decay: Literal["none", "linear"] = setting(
+        "none", "linear: every rate falls to zero over the second half of training.images"
+    )
+    average_halflife: int = setting(
+        20_000, "images after which the generator's moving average has forgotten half; 0 turns it off", 0
+    )
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long, and from which seed."""
+
+    images: int = setting(600_000, "real images the critic sees before the run is done", 1)
+    batch: int = setting(128, "images a step", 2, 65536)
+    seed: int = setting(0, "everything random is a function of this and the position", 0)
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "arithmetic of the networks; auto is bf16 where the processor has it"
+    )
+    threads: int = setting(0, "processor threads; 0 is every core this process may use", 0, 1024)
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What is written as it trains; changing these does not change the run."""
+
+    log_images: int = setting(5_000, "images between lines of log.jsonl", 1)
+    sample_images: int = setting(50_000, "images between sample sheets", 1)
+    save_seconds: float = setting(60.0, "seconds between saved states", 0)
+    tensorboard: bool = setting(True, "also write TensorBoard events, where tensorboard is installed")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run. ``codes`` may still wait for the data to fill what is given."""
+
+    codes: CodeSpec
+    preset: str = "custom"
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    game: GameSettings = field(default_factory=GameSettings)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
+
+    def to_dict(self) -> Table:
+        """As in a file: every setting spelled out, the codes last."""
+        sections = {name: dataclasses.asdict(getattr(self, name)) for name in SECTIONS}
+        return {"preset": self.preset, **sections, "codes": self.codes.to_dict()}
+
+
+SECTIONS: dict[str, type] = {
+    "data": DataSettings,
+    "model": ModelSettings,
+    "game": GameSettings,
+    "optimiser": OptimiserSettings,
+    "training": TrainingSettings,
+    "report": ReportSettings,
+}
+SETTINGS: dict[str, dict[str, dataclasses.Field[Any]]] = {
+    name: {f.name: f for f in dataclasses.fields(cls)} for name, cls in SECTIONS.items()
+}
+TOP = ("preset", "about", "schema", "resolved", "provenance")
+
+
+# ---------------------------------------------------------------------- presets and files
+def presets() -> dict[str, str]:
+    """Every shipped preset and its one line."""
+    return {name: str(preset_table(name)["about"]) for name in preset_names()}
+
+
+def preset_names() -> list[str]:
+    folder = resources.files("gander") / "presets"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def preset_table(name: str) -> Table:
+    if name not in preset_names():
+        raise ConfigError(
+            f"{choose(name, preset_names(), 'preset')} "
+            f"A file of your own is given with its ending, as my.toml."
+        )
+    text = (resources.files("gander") / "presets" / f"{name}.toml").read_text("utf-8")
+    return tomllib.loads(text) | {"preset": name}
+
+
+def read_toml(path: Path) -> Table:
+    """A TOML file, or one clear line saying what is wrong with it."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no file {str(path)!r}; presets are named without an ending: "
+            f"{', '.join(preset_names())}."
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
+
+
+def load(name: str = "infogan", overrides: Iterable[str] = (), **options: Any) -> Config:
+    """A preset or FILE.toml under ``--set`` overrides and the command's own options (None: not given).
+
+    ``options`` are dotted settings with ``.`` as ``__``: ``training__seed=3``.
+    """
+    if name.endswith(".toml"):
+        own = read_toml(Path(name))
+        table = own
+        if "preset" in own and own["preset"] in preset_names():
+            table = _merge(preset_table(str(own["preset"])), own)
+        table = {"preset": Path(name).stem} | table
+    else:
+        table = preset_table(name)
+    for key, value in options.items():
+        if value is not None:
+            section, _, leaf = key.partition("__")
+            table.setdefault(section, {})[leaf] = value
+    for override in overrides:
+        _override(table, override)
+    return from_dict(table)
+
+
+def _merge(base: Table, over: Table) -> Table:
+    """``over`` laid on ``base``; a file that names any codes names them all."""
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and key != "codes":
+            merged[key] = {**base.get(key, {}), **value}
+        else:
+            merged[key] = value
+    return merged
+
+
+def _override(table: Table, override: str) -> None:
+    """Applies one ``key=value`` to a specification table."""
+    key, equals, text = override.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise ConfigError(f"--set takes key=value, given {override!r}; as in --set batch=64.")
+    codes = table.setdefault("codes", {})
+    if isinstance(codes, str):
+        codes = table["codes"] = CodeSpec.parse(codes).to_dict()
+    if key == "codes":
+        table["codes"] = CodeSpec.parse(text).to_dict()
+        return
+    head, _, rest = key.removeprefix("codes.").partition(".")
+    if head in codes and rest:
+        valid = (*CODE_KEYS, "kind", "size", "low", "high", "probs", "names")
+        if rest not in valid:
+            raise ConfigError(f"code {head!r}: {choose(rest, valid, 'setting of a code')}")
+        codes[head] = dict(codes[head]) | {rest: _value(text)}
+        return
+    section, leaf = locate(key)
+    table[section] = {**table.get(section, {}), leaf: _value(text)}
+
+
+def locate(key: str) -> tuple[str, str]:
+    """The section and the name of a setting given as ``section.name`` or ``name``."""
+    section, dot, leaf = key.partition(".")
+    if dot and section in SETTINGS and leaf in SETTINGS[section]:
+        return section, leaf
+    homes = [name for name, settings in SETTINGS.items() if key in settings]
+    if len(homes) == 1:
+        return homes[0], key
+    whole = [f"{name}.{leaf}" for name, settings in SETTINGS.items() for leaf in settings]
+    short = [leaf for settings in SETTINGS.values() for leaf in settings]
+    raise ConfigError(f"--set: {choose(key, whole if dot else [*short, 'codes'], 'setting')}")
+
+
+def _value(text: str) -> Any:
+    """A word from the command line as TOML reads it, else as the text itself."""
+    try:
+        return tomllib.loads(f"x = {text.strip()}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+# ---------------------------------------------------------------------- tables to settings
+def from_dict(table: Mapping[str, Any]) -> Config:
+    """A configuration from the tables of a file, every name and value checked."""
+    for key in table:
+        if key not in (*SECTIONS, *TOP, "codes"):
+            raise ConfigError(choose(key, (*SECTIONS, "codes"), "section of a specification"))
+    if "codes" not in table:
+        raise ConfigError("a specification needs [codes.NAME] tables; as [codes.noise] kind = 'gaussian'.")
+    codes = table["codes"]
+    spec = CodeSpec.parse(codes) if isinstance(codes, str) else CodeSpec.from_dict(codes)
+    built = {name: _section(name, table.get(name, {})) for name in SECTIONS}
+    config = Config(codes=spec, preset=str(table.get("preset", "custom")), **built)
+    backbones.find(config.model.backbone)
+    if config.game.objective not in OBJECTIVES:
+        raise ConfigError(
+            f"game.objective: {choose(config.game.objective, OBJECTIVES, 'objective')}"
+        )
+    return config
+
+
+def _section(name: str, table: Any) -> Any:
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"[{name}] is a table of settings, given {table!r}.")
+    values = {}
+    for key, value in table.items():
+        if key not in SETTINGS[name]:
+            raise ConfigError(f"{name}.{key}: {choose(key, SETTINGS[name], f'setting of [{name}]')}")
+        values[key] = _checked(name, SETTINGS[name][key], value)
+    return SECTIONS[name](**values)
+
+
+def _checked(section: str, setting: dataclasses.Field[Any], value: Any) -> Any:
+    """A setting's value, of its type and within its bounds."""
+    say = f"{section}.{setting.name}"
+    wanted = typing.get_type_hints(SECTIONS[section])[setting.name]
+    options = typing.get_args(wanted)
+    if options:
+        if value not in options:
+            raise ConfigError(f"{say}: {choose(str(value), options, 'choice')}")
+        return value
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if wanted is int and isinstance(value, float) and value.is_integer():
+        value = int(value)  # 6e5 images
+    right = isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
+    if not right:
+        kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[wanted]
+        raise ConfigError(f"{say} is {kind} ({setting.metadata['about']}), given {value!r}.")
+    least, most = setting.metadata["least"], setting.metadata["most"]
+    if (least is not None and not value >= least) or (most is not None and not value <= most):
+        bounds = f"at least {least:g}" + (f" and at most {most:g}" if most is not None else "")
+        raise ConfigError(f"{say} is {bounds}, given {value:g}.")
+    return value
+
+
+# ---------------------------------------------------------------------- comparing and writing
+def differences(old: Config, new: Config) -> list[str]:
+    """The settings that would make ``new`` another run than ``old``, one line each.
+
+    How long a run is and what it reports are not among them, unless its rates decay over its length.
+    """
+    free = {"report", "preset"}
+    before, after = _flat(old.to_dict()), _flat(new.to_dict())
+    lines = []
+    for key in sorted(before.keys() | after.keys()):
+        if key.partition(".")[0] in free:
+            continue
+        if key == "training.images" and old.optimiser.decay == new.optimiser.decay == "none":
+            continue
+        if before.get(key) != after.get(key):
+            lines.append(f"{key}: {before.get(key, 'not set')} -> {after.get(key, 'not set')}")
+    return lines
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Table:
+    flat: Table = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def to_toml(config: Config, extra: Mapping[str, Any] = types.MappingProxyType({})) -> str:
+    """The whole configuration as a file that reproduces the run."""
+    table = _without_none({**config.to_dict(), **extra})
+    return tomli_w.dumps(table)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(v) for v in value]
+    return value
+
+

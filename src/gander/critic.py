@@ -1,0 +1,79 @@
+"""The critic: one trunk that looks at the image, under a head that judges and a head that reads."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from gander.codes import CodeSpec, Told
+from gander.conditioning import CriticInput, Shape, embedding
+from gander.norms import SplitNorm, look_at
+
+
+class Verdict(NamedTuple):
+    """What the critic says of a batch of images."""
+
+    logit: Tensor  # (B,)    how real
+    params: Tensor  # (B, P)  what the recogniser reads in it
+
+
+class Reader(nn.Module):
+    """The recogniser's head: features (B, F) -> the posterior's parameters of every recognised code (B, P)."""
+
+    def __init__(self, features: int, hidden: int, params: int, normed: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        if hidden:
+            layers.append(nn.Linear(features, hidden, bias=not normed))
+            if normed:
+                layers.append(SplitNorm(hidden))
+            layers.append(nn.LeakyReLU(0.1))
+        self.layers = nn.Sequential(*layers, nn.Linear(hidden or features, params))
+
+    def forward(self, features: Tensor) -> Tensor:
+        params: Tensor = self.layers(features)
+        return params
+
+
+class Critic(nn.Module):
+    """Judge and recogniser on a shared trunk.
+
+    The recogniser reads the trunk's features. Codes shown at the trunk's input may not be recognised (``Code`` refuses),
+    and a projected code joins after the features, in the judge alone: so nothing shown can reach the recogniser.
+    """
+
+    def __init__(
+        self, spec: CodeSpec, build: type[nn.Module], shape: Shape, width: int, norm: str
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.entry = CriticInput(spec, shape)
+        self.trunk = build(self.entry.channels, shape[1:], width, norm == "batch")
+        features = int(self.trunk.features)  # type: ignore[arg-type]
+        self.judge = nn.Linear(features, 1)
+        self.match = nn.ModuleDict(
+            {c.name: embedding(c, features, 0.02) for c in spec.codes if c.shown == "projection"}
+        )
+        hidden = int(self.trunk.reader_hidden)  # type: ignore[arg-type]
+        self.reader = Reader(features, hidden, spec.params, norm == "batch") if spec.params else None
+        if norm == "spectral":
+            for module in [*self.trunk.modules(), self.judge, *self.match.modules()]:
+                if isinstance(module, nn.Linear | nn.Conv2d):
+                    spectral_norm(module)
+
+    def forward(
+        self, images: Tensor, told: dict[str, Told], real: bool, trunk_feels: bool = True
+    ) -> Verdict:
+        """(B, C, H, W) and what is shown beside it. Without ``trunk_feels`` the recogniser's gradient stops at its head."""
+        look_at(self, real)
+        features = self.trunk(self.entry(images, told))
+        logit = self.judge(features).squeeze(1)
+        for name, match in self.match.items():
+            encoding, known = told[name]
+            logit = logit + (features * match(encoding) * known).sum(1)
+        if self.reader is None:
+            return Verdict(logit.float(), features[:, :0].float())
+        params = self.reader(features if trunk_feels else features.detach())
+        return Verdict(logit.float(), params.float())

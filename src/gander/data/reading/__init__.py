@@ -1,0 +1,1 @@
+"""What the sources read with: paths of every sort, pixels, downloads and the cache."""

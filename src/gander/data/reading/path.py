@@ -1,0 +1,102 @@
+"""Which reader a path needs, decided by what lies there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gander.data import Column, Data
+from gander.data.reading import arrays, idx, tree
+from gander.data.reading.pictures import KEPT, REDUCED
+from gander.data.reading.pixels import resized
+from gander.errors import DataError
+
+
+def read(path: Path, split: str, size: int | None, channels: int | None, limit: int | None) -> Data:
+    """The set at an existing path: a folder, CSV, zip, npz or IDX file."""
+    try:
+        data = _read(path, split, size, channels, limit)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    if size is None and max(data.shape[1:]) > KEPT:
+        said = f"large images were cut to their central square, {REDUCED} x {REDUCED}"
+        images = resized(data.images, REDUCED)
+        data = replace(data, images=images, found=(*data.found, said))
+    return replace(data, name=_short(path), source=str(path))
+
+
+def _read(
+    path: Path, split: str, size: int | None, channels: int | None, limit: int | None
+) -> Data:
+    ending = path.suffix.lower()
+    if path.is_dir():
+        if idx.is_canonical(path):
+            pictures, classes = idx.canonical(path, split)
+            return _labelled(pictures, classes, split, f"the four IDX files in {path}")
+        return tree.read_folder(path, split, size, channels, limit)
+    if ending == ".csv":
+        return tree.read_csv(path, split, size, channels, limit)
+    if ending == ".zip":
+        return tree.read_zip(path, split, size, channels, limit)
+    if ending == ".npz":
+        return arrays.read_npz(path, split)
+    if idx.is_idx(path):
+        return _idx_file(path, split)
+    raise DataError(
+        f"{path} is no data source: expected a folder of images, a .csv, a .zip, an .npz or an "
+        f"IDX file "
+        f"(...images-idx3-ubyte, perhaps .gz)."
+    )
+
+
+def _idx_file(path: Path, split: str) -> Data:
+    """One file of images with its labels beside it, when they are there."""
+    if "images" not in path.name or "idx3" not in path.name:
+        raise DataError(
+            f"{path}: give the file of the images (...images-idx3-ubyte), not of the labels."
+        )
+    plain = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
+    labels = idx.either(path.parent, plain)
+    pictures = idx.values(path)
+    if pictures.ndim != 3:
+        raise DataError(f"{path} holds values of {pictures.shape}, not images (N, H, W).")
+    classes = idx.pair(path, labels)[1] if labels else None
+    rows, said = tree.held_out([str(row) for row in range(len(pictures))], split)
+    data = _labelled(
+        pictures, classes, split, f"one IDX file, {'with' if labels else 'without'} labels"
+    )
+    columns = {n: replace(c, values=c.values[rows]) for n, c in data.columns.items()}
+    return replace(data, images=data.images[rows], columns=columns, found=(*data.found, said))
+
+
+def _labelled(images: np.ndarray, classes: np.ndarray | None, split: str, said: str) -> Data:
+    """Gray images (N, H, W) and their classes as a set with one column."""
+    columns = {}
+    if not len(images) or 0 in images.shape:
+        raise DataError(f"{said}: holds no images.")
+    if classes is not None:
+        names = tuple(str(i) for i in range(int(classes.max()) + 1))
+        values = torch.from_numpy(classes.astype(np.int64))
+        columns["class"] = Column("class", "categorical", values, names)
+    return Data(
+        name="",
+        source="",
+        split=split,
+        images=torch.from_numpy(images)[:, None],
+        columns=columns,
+        label="class" if columns else None,
+        found=(said,),
+    )
+
+
+def _short(path: Path) -> str:
+    """A short name for run names: the folder's, or the file's without its ending."""
+    path = path.resolve()
+    stem = path.name if path.is_dir() else path.stem
+    if path.is_file() and (idx.is_idx(path) or path.name.lower() == "labels.csv"):
+        stem = path.parent.name
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "data"

@@ -1,0 +1,99 @@
+"""Pictures: tensors in [-1, 1] to PNG files, grids and sheets with headings."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from gander.errors import RunError
+
+INK, PAPER = 60, 255  # gray levels of headings and of the sheet around the images
+GAP = 2  # pixels between images
+LEAST_SIDE = 56  # smaller images are enlarged by a whole factor for people to see
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """(…, C, H, W) in [-1, 1] -> uint8, rounded; the inverse of ``to_unit``."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 -> [-1, 1], what the networks see."""
+    return images.float() / 127.5 - 1
+
+
+def picture(image: Tensor) -> Image.Image:
+    """One image (C, H, W) uint8 with 1 to 4 channels as a Pillow image."""
+    array = image.cpu().permute(1, 2, 0).contiguous().numpy()
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[array.shape[2]]
+    size = (array.shape[1], array.shape[0])
+    return Image.frombytes(mode, size, np.ascontiguousarray(array).tobytes())
+
+
+def sheet(
+    images: Tensor,
+    columns: int,
+    row_names: Sequence[str] = (),
+    column_names: Sequence[str] = (),
+    scale: int = 0,
+) -> Image.Image:
+    """Images (N, C, H, W) uint8 laid out in rows of ``columns``, with headings where given.
+
+    ``scale`` enlarges by a whole factor; 0 chooses one that lets a person see.
+    """
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    scale = scale or max(1, -(-LEAST_SIDE // max(height, width)))
+    font = ImageFont.load_default(max(11, 6 * scale))
+    left = max((round(font.getlength(name)) + 8 for name in row_names), default=0)
+    top = round(font.size * 1.6) if column_names else 0
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
+    step_x, step_y = width * scale + GAP, height * scale + GAP
+    size = (left + columns * step_x + GAP, top + rows * step_y + GAP)
+    background = {"L": PAPER, "LA": (PAPER, 0), "RGB": (PAPER,) * 3, "RGBA": (PAPER,) * 3 + (0,)}
+    canvas = Image.new(mode, size, background[mode])
+    for i in range(count):
+        one = picture(images[i]).resize((width * scale, height * scale), Image.Resampling.NEAREST)
+        canvas.paste(one, (left + GAP + i % columns * step_x, top + GAP + i // columns * step_y))
+    ink = {"L": INK, "LA": (INK, 255), "RGB": (INK,) * 3, "RGBA": (INK,) * 3 + (255,)}[mode]
+    pen = ImageDraw.Draw(canvas)
+    for i, name in enumerate(row_names):
+        middle = top + GAP + i * step_y + height * scale // 2
+        pen.text((left - 6, middle), name, fill=ink, font=font, anchor="rm")
+    for i, name in enumerate(column_names):
+        middle = left + GAP + i * step_x + width * scale // 2
+        pen.text((middle, top // 2 + 1), name, fill=ink, font=font, anchor="mm")
+    return canvas
+
+
+def write_png(path: Path, image: Image.Image) -> None:
+    """Writes a PNG, whole or not at all."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=4)
+    write(path, buffer.getvalue())
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replaces a file at once: never half-written, and the old one stays until the new one is whole."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)
+                os.replace(file.name, path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -1,0 +1,299 @@
+"""A trained game: load it, draw what is ordered, read codes back from images.
+
+A model is made of weight files alone. Every one carries a *card* in its header, the JSON that says how to build its network,
+so a single ``generator.safetensors`` is enough to draw.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from gander import backbones, runs
+from gander.codes import Code, CodeSpec, Values
+from gander.conditioning import Shape, SteeredGenerator
+from gander.critic import Critic
+from gander.errors import CodeError, RunError
+from gander.images import to_bytes, to_unit
+
+CHUNK = 32
+"""Images drawn in one pass, always exactly so many: a network's rounding may depend on the size of its batch, and one seed
+must give one image whatever is drawn beside it."""
+SWEEP = 9
+LARGEST_SIDE, LARGEST_WIDTH = 1024, 8192  # of a network that a card may ask for
+
+
+@dataclass(frozen=True)
+class Card:
+    """How to build a run's networks and what they were trained on."""
+
+    spec: CodeSpec
+    shape: Shape
+    backbone: str
+    width: int
+    critic_norm: str
+    preset: str = "custom"
+    data: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return fields | {"spec": self.spec.to_dict(), "shape": list(self.shape)}
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> Card:
+        """The inverse of ``to_dict``; what a stranger's file says is checked before anything is built."""
+        try:
+            shape = tuple(int(side) for side in table["shape"])
+            card = cls(
+                spec=CodeSpec.from_dict(table["spec"]),
+                shape=cast(Shape, shape),
+                backbone=str(table["backbone"]),
+                width=int(table["width"]),
+                critic_norm=str(table["critic_norm"]),
+                preset=str(table.get("preset", "custom")),
+                data=str(table.get("data", "")),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"the card of these weights is not one gander writes: {error!r}.") from None
+        sound = len(shape) == 3 and 1 <= shape[0] <= 4 and max(shape[1:]) <= LARGEST_SIDE
+        if not sound or min(shape) < 1 or not 1 <= card.width <= LARGEST_WIDTH:
+            raise RunError(f"the card of these weights asks for images {shape}, width {card.width}.")
+        return card
+
+    def build_generator(self) -> SteeredGenerator:
+        return SteeredGenerator(
+            self.spec, backbones.find(self.backbone).Generator, self.shape, self.width
+        )
+
+    def build_critic(self) -> Critic:
+        return Critic(
+            self.spec, backbones.find(self.backbone).Trunk, self.shape, self.width, self.critic_norm
+        )
+
+
+class Model:
+    """A generator, its code specification and, where there is one, the critic that reads.
+
+    Images go in and out as (N, C, H, W) uint8, like a data set's.
+    """
+
+    def __init__(
+        self, card: Card, generator: SteeredGenerator, critic: Critic | None = None, images_seen: int = 0
+    ) -> None:
+        self.card = card
+        self.spec = card.spec
+        self.generator = generator.eval()
+        self.critic = critic.eval() if critic is not None else None
+        self.images_seen = images_seen
+
+    def __repr__(self) -> str:
+        c, h, w = self.card.shape
+        return f"<{self.spec.family} of {self.card.data or 'images'}, {c} x {h} x {w}: {self.spec}>"
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.generator.parameters()).device
+
+    def to(self, device: str | torch.device) -> Model:
+        """The same model with its networks on another device."""
+        self.generator.to(device)
+        if self.critic is not None:
+            self.critic.to(device)
+        return self
+
+    # ------------------------------------------------------------------ drawing
+    def values(self, seeds: Sequence[int], **codes: Any) -> Values:
+        """Every code's values for these seeds, with some set: a number, a name, or one per image.
+
+        ``digit=3``, ``garment="Coat"``, ``slant=-0.5``, ``slant=[-1, 0, 1]``; one component of a wider code
+        is named as in ``{"style.1": 0.3}``.
+        """
+        values = self.spec.draw_at(seeds)
+        for name, setting in codes.items():
+            values |= self._set(values, name, setting, len(seeds))
+        return values
+
+    def draw(
+        self, n: int = 1, seed: int = 0, seeds: Sequence[int] | None = None, **codes: Any
+    ) -> Tensor:
+        """``n`` images from seed ``seed`` on, or one for each of ``seeds``: (N, C, H, W) uint8.
+
+        Codes that are set hold for all of them; the rest follow the seed, so turning one knob leaves every other random
+        number untouched. Raises ``CodeError`` for a code or a value that does not exist.
+        """
+        chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
+        return self.render(self.values(chosen, **codes))
+
+    def sweep(self, code: str, n: int | None = None, seed: int = 0, rows: int = 1, **codes: Any) -> Tensor:
+        """One code from end to end, everything else fixed: (rows, n, C, H, W) uint8, a row for each seed."""
+        points = self.points(code, n)
+        seeds = [s for s in range(seed, seed + rows) for _ in range(len(points))]
+        images = self.draw(seeds=seeds, **codes, **{code: points * rows})
+        return images.unflatten(0, (rows, len(points)))
+
+    def points(
+        self, code: str, n: int | None = None, low: float | None = None, high: float | None = None
+    ) -> list[float]:
+        """The values a sweep of ``code`` visits."""
+        kind = self.spec.code(code.partition(".")[0]).resolved
+        count = n if n is not None else getattr(kind, "size", SWEEP) if kind.name == "categorical" else SWEEP
+        count = 2 if n is None and kind.name == "binary" else count
+        spread = kind.spread(count, low, high)
+        return [float(v) for v in (spread if spread.dim() == 1 else spread[:, 0])]
+
+    @torch.no_grad()
+    def render(self, values: Values) -> Tensor:
+        """Code values (B, …) to images (B, C, H, W) uint8, in passes of one fixed size."""
+        count = len(next(iter(values.values())))
+        parts = [
+            to_bytes(self.generator(_rows(values, first, self.device))).cpu()
+            for first in range(0, count, CHUNK)
+        ]
+        channels_first = torch.empty(0, *self.card.shape, dtype=torch.uint8)
+        return torch.cat([channels_first, *parts])[:count]
+
+    def _set(self, values: Values, name: str, setting: Any, count: int) -> Values:
+        code_name, dot, index = name.partition(".")
+        code = self.spec.code(code_name)
+        numbers = [_number(code, item) for item in _items(setting)]
+        if len(numbers) not in (1, count):
+            raise CodeError(f"{name} is set to {len(numbers)} values for {count} images.")
+        old = values[code.name]
+        column = torch.tensor(numbers * (count // len(numbers)), dtype=old.dtype)
+        if old.dim() == 1:
+            if dot:
+                raise CodeError(f"{code_name} is one class and has no part {index!r}; set {code_name} itself.")
+            return {code.name: column}
+        new = old.clone()
+        if dot:
+            new[:, _part(code, index)] = column
+        else:
+            new[:] = column.unsqueeze(1)
+        return {code.name: new}
+
+    # ------------------------------------------------------------------ reading
+    @torch.no_grad()
+    def read(self, images: Tensor) -> dict[str, Tensor]:
+        """The recogniser as an encoder: (N, C, H, W) uint8 -> code name -> its reading.
+
+        Probabilities (N, K) for a categorical code, (N, d) of each switch for a binary one, means (N, d) for the others, in
+        the code's own unit.
+        """
+        critic = self.reader()
+        if tuple(images.shape[1:]) != self.card.shape:
+            raise RunError(
+                f"this model reads images of shape {self.card.shape} (channels, height, width), "
+                f"given {tuple(images.shape[1:])}."
+            )
+        told = self.spec.reveal(self.spec.draw_at(range(CHUNK)), {})
+        told = {n: type(t)(t.encoding.to(self.device), t.known.to(self.device)) for n, t in told.items()}
+        parts = []
+        for first in range(0, len(images), CHUNK):
+            batch = _padded(images[first : first + CHUNK], CHUNK).to(self.device)
+            parts.append(critic(to_unit(batch), told, real=True).params.cpu())
+        split = self.spec.split(torch.cat(parts)[: len(images)])
+        return {name: _belief(self.spec.code(name), params) for name, params in split.items()}
+
+    def reader(self) -> Critic:
+        """The critic, or why there is none."""
+        if not self.spec.recognised:
+            raise RunError(
+                f"this {self.spec.family} has no recogniser, so it cannot read codes back; train one with a "
+                f"recognised code, as the presets infogan or acgan."
+            )
+        if self.critic is None:
+            raise RunError("reading needs the critic's weights, and only the generator is here.")
+        return self.critic
+
+
+def _rows(values: Values, first: int, device: torch.device) -> Values:
+    return {n: _padded(v[first : first + CHUNK], CHUNK).to(device) for n, v in values.items()}
+
+
+def _padded(rows: Tensor, count: int) -> Tensor:
+    """The rows, the last repeated up to ``count``."""
+    return torch.cat([rows, rows[-1:].expand(count - len(rows), *rows.shape[1:])])
+
+
+def _items(setting: Any) -> list[Any]:
+    if isinstance(setting, Tensor):
+        return list(setting.flatten().tolist())
+    if isinstance(setting, str) or not isinstance(setting, Sequence):
+        return [setting]
+    return list(setting)
+
+
+def _number(code: Code, item: Any) -> float:
+    text = str(int(item)) if isinstance(item, float) and item.is_integer() else str(item)
+    try:
+        return code.resolved.parse(text)
+    except CodeError as error:
+        raise CodeError(f"{code.name}: {error}") from None
+
+
+def _part(code: Code, index: str) -> int:
+    names = list(getattr(code.resolved, "names", ()))
+    size = code.resolved.shape[0]
+    if index in names:
+        return names.index(index)
+    if index.isdigit() and int(index) < size:
+        return int(index)
+    raise CodeError(f"{code.name} has parts 0 to {size - 1}{f' or {names}' if names else ''}, given {index!r}.")
+
+
+def _belief(code: Code, params: Tensor) -> Tensor:
+    kind = code.resolved
+    if kind.name == "categorical":
+        return params.softmax(1)
+    if kind.name == "binary":
+        return params.sigmoid()
+    return kind.estimate(params)
+
+
+# ---------------------------------------------------------------------- loading
+def load(path: str | Path, device: str = "cpu", averaged: bool = True) -> Model:
+    """A model from a run directory, a folder of weights or one weight file.
+
+    ``averaged`` prefers the moving average of the generator, where there is one. Raises ``RunError``.
+    """
+    place = Path(path)
+    if place.is_file():
+        return _assemble(place, None, device)
+    folder = runs.open_run(place).path
+    for home in (folder / "weights", folder):
+        names = ("averaged", "generator") if averaged else ("generator", "averaged")
+        for name in names:
+            file = home / f"{name}.safetensors"
+            if file.is_file():
+                critic = home / "critic.safetensors"
+                return _assemble(file, critic if critic.is_file() else None, device)
+    raise RunError(
+        f"{folder} holds no weights yet (weights/averaged.safetensors); train it a little longer, "
+        f"or give a folder or a file with a generator's weights."
+    )
+
+
+def _assemble(generator_file: Path, critic_file: Path | None, device: str) -> Model:
+    tensors, facts = runs.read_tensors(generator_file)
+    card = Card.from_dict(facts.get("card", {}))
+    generator = card.build_generator()
+    _fill(generator, tensors, generator_file)
+    critic = None
+    if critic_file is not None:
+        critic = card.build_critic()
+        _fill(critic, runs.read_tensors(critic_file)[0], critic_file)
+    return Model(card, generator, critic, int(facts.get("images_seen", 0))).to(device)
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise RunError(f"{file} does not fit the network its card describes: {first}") from None

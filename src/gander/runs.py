@@ -1,0 +1,221 @@
+"""Run directories: where they are, what is in them, and how each file is written whole or not at all.
+
+    runs/00003-infogan-mnist-s0/
+      config.toml      the settings, the resolved code specification and where they came from
+      log.jsonl        one line per report        metrics.jsonl   one line per evaluation
+      samples/         sheets at fixed seeds      weights/        generator, critic, averaged, as safetensors
+      state/           all that exact resuming needs: one safetensors file
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from gander import config as configuration
+from gander.config import Config
+from gander.errors import RunError
+from gander.images import write
+
+SCHEMA = 1
+ROOT = Path("runs")
+NUMBERED = re.compile(r"(\d{5})-(.+)")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def state_file(self) -> Path:
+        return self.path / "state" / "state.safetensors"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    def weights_file(self, who: str) -> Path:
+        """``who`` is generator, critic or averaged."""
+        return self.path / "weights" / f"{who}.safetensors"
+
+    # ------------------------------------------------------------------ configuration
+    def write_config(self, config: Config, extra: Mapping[str, Any]) -> None:
+        write(self.config_file, configuration.to_toml(config, {"schema": SCHEMA, **extra}).encode())
+
+    def read_config(self) -> Config:
+        """The settings the run was made with."""
+        table = self.read_tables()
+        return configuration.from_dict(table)
+
+    def read_tables(self) -> dict[str, Any]:
+        """config.toml as it stands, with its ``resolved`` and ``provenance`` tables."""
+        if not self.config_file.is_file():
+            raise RunError(
+                f"{self.path} is not a run: it has no config.toml. A run is a folder that "
+                f"`gander train` made, as {ROOT}/00000-infogan-glyphs-s0."
+            )
+        try:
+            table = tomllib.loads(self.config_file.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise RunError(f"{self.config_file} cannot be read: {error}") from None
+        schema = table.get("schema", 0)
+        if schema != SCHEMA:
+            raise RunError(
+                f"{self.path} was written with schema {schema!r}, and this gander reads {SCHEMA}; "
+                f"install a matching version."
+            )
+        return table
+
+    # ------------------------------------------------------------------ lines
+    def append(self, file: str, line: Mapping[str, Any]) -> None:
+        """Adds one line to a .jsonl file."""
+        try:
+            with (self.path / file).open("a", encoding="utf-8") as out:
+                out.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise RunError(f"{self.path / file} cannot be written: {error.strerror}.") from None
+
+    def lines(self, file: str = "log.jsonl") -> list[dict[str, Any]]:
+        """The lines of a .jsonl file; a last line cut off by a crash is left out."""
+        path = self.path / file
+        if not path.is_file():
+            return []
+        lines = []
+        for text in path.read_text("utf-8", errors="replace").splitlines():
+            try:
+                line = json.loads(text)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(line, dict):
+                lines.append(line)
+        return lines
+
+    def rewind(self, images_seen: int) -> None:
+        """Drops the log lines of work that was not saved and will be done again."""
+        kept = [line for line in self.lines() if line.get("images_seen", 0) <= images_seen]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write(self.log_file, text.encode())
+
+    # ------------------------------------------------------------------ tensors
+    def write_state(self, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """All that exact resuming needs, in one file, replaced at once."""
+        write_tensors(self.state_file, tensors, facts)
+
+    def read_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The saved state and its facts; None when there is none yet."""
+        return read_tensors(self.state_file) if self.state_file.is_file() else None
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """A safetensors file with facts (JSON) in its header."""
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    write(path, to_safetensors(plain, {"gander": json.dumps(dict(facts))}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the facts of a file written by ``write_tensors``."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("gander", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise RunError(f"{path} cannot be read as gander weights: {error}") from None
+    if not isinstance(facts, dict):
+        raise RunError(f"{path} is a safetensors file, but not one that gander wrote.")
+    return tensors, facts
+
+
+# ---------------------------------------------------------------------- finding and making runs
+def open_run(path: str | Path) -> Run:
+    """A run that exists: a directory, or the number or end of the name of one under ``runs/``."""
+    run = Run(Path(path))
+    if run.path.is_dir():
+        return run
+    there = numbered()
+    found = [p for p in there if p.name.partition("-")[0].lstrip("0") == str(path).lstrip("0")]
+    if str(path).isdigit() and len(found) == 1:
+        return Run(found[0])
+    known = ", ".join(str(p) for p in there[-5:]) or "none yet; `gander train` makes one"
+    raise RunError(f"there is no run {str(path)!r}. The latest runs here: {known}.")
+
+
+def numbered() -> list[Path]:
+    """The run directories under ``runs/``, oldest first."""
+    if not ROOT.is_dir():
+        return []
+    return sorted(p for p in ROOT.iterdir() if NUMBERED.fullmatch(p.name) and p.is_dir())
+
+
+def place(config: Config, name: str, out: str | None, new: bool) -> tuple[Run, bool]:
+    """The directory a training command belongs to, and whether it is resumed there.
+
+    The same command finds the same run: by ``out``, else by the name NUMBER-PRESET-DATA-sSEED. A run made with another
+    configuration is refused with the differences, unless ``new`` asks for a fresh directory.
+    """
+    label = f"{config.preset}-{name}-s{config.training.seed}"
+    if out is not None:
+        run = Run(Path(out))
+        if run.path.exists() and not run.path.is_dir():
+            raise RunError(f"--out {out} is a file; give a folder that is empty, new, or a run.")
+        if not run.config_file.is_file():
+            if run.path.is_dir() and any(run.path.iterdir()):
+                raise RunError(
+                    f"--out {out} holds other things and no run; give a folder that is empty, new, or a run."
+                )
+            return run, False
+        if new:
+            return Run(_beside(run.path)), False
+        _refuse_changes(run, config)
+        return run, True
+    mine = [p for p in numbered() if p.name[6:] == label and Run(p).config_file.is_file()]
+    if mine and not new:
+        for path in reversed(mine):
+            if not configuration.differences(Run(path).read_config(), config):
+                return Run(path), True
+        _refuse_changes(Run(mine[-1]), config)
+    number = 1 + max((int(p.name[:5]) for p in numbered()), default=-1)
+    return Run(ROOT / f"{number:05d}-{label}"), False
+
+
+def _beside(path: Path) -> Path:
+    count = 2
+    while (fresh := path.with_name(f"{path.name}-{count}")).exists():
+        count += 1
+    return fresh
+
+
+def _refuse_changes(run: Run, config: Config) -> None:
+    changed = configuration.differences(run.read_config(), config)
+    if changed:
+        lines = "\n".join(f"    {line}" for line in changed)
+        raise RunError(
+            f"{run.path} was made with another configuration:\n{lines}\n"
+            f"  Give the same command to resume it, or add --new to begin a new run."
+        )
+
+
+def is_writable(path: Path) -> bool:
+    """Whether a directory at ``path`` could be written, without making it."""
+    while not path.exists():
+        path = path.parent
+    return path.is_dir() and os.access(path, os.W_OK)

@@ -1,0 +1,104 @@
+"""Sheets of a model's images: classes as rows, one code swept along the columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from gander import images as pictures
+from gander.codes import Code
+from gander.model import Model
+
+ROWS, COLUMNS = 10, 10
+MOST_ROWS = 26
+
+
+def class_code(model: Model) -> Code | None:
+    """The code whose classes make the rows: the first given category, else the first discovered one."""
+    classes = [c for c in model.spec.knobs if c.resolved.name == "categorical"]
+    return next((c for c in classes if c.given), classes[0] if classes else None)
+
+
+def swept(model: Model) -> list[Code]:
+    """The knobs worth a sweep of their own: all that are not the rows."""
+    rows = class_code(model)
+    return [code for code in model.spec.knobs if rows is None or code.name != rows.name]
+
+
+def row_settings(model: Model, rows: Code | None, fixed: dict[str, Any]) -> list[dict[str, Any]]:
+    """What each row of a sheet is set to: a class each, or nothing."""
+    if rows is None or rows.name in fixed:
+        return [{}] * ROWS
+    return [{rows.name: k} for k in range(min(MOST_ROWS, rows.resolved.width))]
+
+
+def row_names(rows: Code | None, count: int) -> list[str]:
+    """Headings for the rows: the class names."""
+    if rows is None:
+        return []
+    names = getattr(rows.resolved, "names", ()) or [str(k) for k in range(count)]
+    return [f"{rows.name} {name}" if len(name) <= 2 else name for name in names[:count]]
+
+
+def class_sheet(model: Model, columns: int = COLUMNS, seed: int = 0) -> Image.Image:
+    """A row for each class, a column for each seed; without classes, seeds all over."""
+    rows = class_code(model)
+    settings = row_settings(model, rows, {})
+    seeds = [
+        seed + (k if rows is not None else row * columns + k)
+        for row in range(len(settings))
+        for k in range(columns)
+    ]
+    codes: dict[str, Any] = {}
+    if rows is not None:
+        codes[rows.name] = [s[rows.name] for s in settings for _ in range(columns)]
+    images = model.draw(seeds=seeds, **codes)
+    return pictures.sheet(images, columns, row_names(rows, len(settings)))
+
+
+def sweep_sheet(
+    model: Model,
+    code: str,
+    points: list[float],
+    fixed: dict[str, Any],
+    seeds: list[int],
+) -> Image.Image:
+    """One knob from end to end along the columns; the rows are classes, or seeds where there are none to show."""
+    rows = class_code(model)
+    if rows is not None and (rows.name == code.partition(".")[0] or rows.name in fixed):
+        rows = None
+    settings = row_settings(model, rows, fixed) if rows is not None else [{}] * len(seeds)
+    chosen = seeds if rows is None else [seeds[k % len(seeds)] for k in range(len(settings))]
+    codes: dict[str, Any] = dict(fixed) | {code: points * len(settings)}
+    if rows is not None:
+        codes[rows.name] = [s[rows.name] for s in settings for _ in points]
+    images = model.draw(seeds=[s for s in chosen for _ in points], **codes)
+    return pictures.sheet(
+        images, len(points), row_names(rows, len(settings)), point_names(model, code, points)
+    )
+
+
+def point_names(model: Model, code: str, points: list[float]) -> list[str]:
+    """Headings for the columns: class names, or numbers."""
+    names = getattr(model.spec.code(code.partition(".")[0]).resolved, "names", ())
+    if names and "." not in code:
+        return [str(names[int(p)])[:10] for p in points]
+    return [f"{p:.3g}" for p in points]
+
+
+def write_samples(model: Model, folder: Path) -> list[Path]:
+    """The sheets a run keeps as it trains: the classes, and a sweep of every other knob."""
+    stamp = f"{model.images_seen:09d}"
+    written = [folder / f"images-{stamp}.png"]
+    pictures.write_png(written[0], class_sheet(model))
+    for code in swept(model):
+        parts = code.resolved.shape[0] if code.resolved.shape else 1
+        for part in range(min(parts, 8)):
+            name = code.name if parts == 1 else f"{code.name}.{part}"
+            path = folder / f"sweep-{name}-{stamp}.png"
+            points = model.points(name)[:MOST_ROWS]
+            pictures.write_png(path, sweep_sheet(model, name, points, {}, list(range(ROWS))))
+            written.append(path)
+    return written

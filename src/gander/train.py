@@ -1,0 +1,503 @@
+"""The training job: a configuration and images in, a run directory out.
+
+The loop is short on purpose. A state is networks, moving average, optimisers and one integer, ``images_seen``; everything
+random is a function of (seed, position), so the same command resumes to the same bits.
+"""
+
+from __future__ import annotations
+
+import copy
+import platform
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gander import backbones, data, engine, health, kinds, progress, rng, runs, sheets
+from gander import config as configuration
+from gander.codes import CodeSpec, Values
+from gander.conditioning import SteeredGenerator
+from gander.config import Config
+from gander.critic import Critic
+from gander.data import Data
+from gander.engine import Engine
+from gander.errors import ConfigError, DataError, TrainingFailed
+from gander.game import Game
+from gander.model import Card, Model
+from gander.objectives import OBJECTIVES
+from gander.penalties import PENALTIES
+from gander.runs import Run
+
+AVERAGE_RAMP = 0.05  # the average forgets at least as fast as 5 % of what was seen (Karras et al., 2024)
+
+
+@dataclass
+class Players:
+    """Everything that learns: what a saved state holds, besides the position."""
+
+    game: Game
+    averaged: SteeredGenerator
+    optimisers: dict[str, torch.optim.Optimizer]
+    images_seen: int = 0
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {
+            "generator": self.game.generator,
+            "averaged": self.averaged,
+            "critic": self.game.critic,
+        }
+
+
+@dataclass
+class Tally:
+    """Sums of terms since the last report, on the device, and when it began."""
+
+    started: float = field(default_factory=time.monotonic)
+    images: int = 0
+    steps: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, terms: Mapping[str, Tensor]) -> None:
+        for name, term in terms.items():
+            value = term.detach()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def means(self, critic_steps: int) -> dict[str, float]:
+        """The mean of each term over the steps of its player."""
+        often = ("critic", "real/", "fake/", "penalty/")
+        return {
+            name: float(total) / max(1, self.steps * (critic_steps if name.startswith(often) else 1))
+            for name, total in self.sums.items()
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training command means, resolved against the data and the machine, before anything is done."""
+
+    config: Config
+    images: Data
+    spec: CodeSpec
+    card: Card
+    machine: Engine
+
+    def game(self) -> Game:
+        """Fresh networks, their first weights a function of the seed."""
+        rng.seed_torch(self.config.training.seed, "weights", 0)
+        game = self.config.game
+        penalties = {name: float(getattr(game, name)) for name in PENALTIES if getattr(game, name)}
+        return Game(
+            spec=self.spec,
+            generator=self.card.build_generator(),
+            critic=self.card.build_critic(),
+            objective=OBJECTIVES[game.objective],
+            recogniser=game.recogniser,
+            penalties=penalties,
+        )
+
+
+def train(
+    preset: str = "infogan",
+    *,
+    data: str | None = None,
+    out: str | None = None,
+    images: int | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    settings: Sequence[str] = (),
+    new: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Trains until ``images`` real images were seen or ``minutes`` have passed, and returns the run directory.
+
+    The same call again resumes. ``settings`` are the command line's ``--set``, as ``["batch=64", "c1.recognised=0.5"]``. Raises
+    ``UseError`` for a wrong request and ``TrainingFailed`` for a run that went wrong.
+    """
+    config = configured(preset, settings, data=data, images=images, seed=seed)
+    plan = make_plan(config, device)
+    run, resumed = runs.place(plan.config, plan.images.name, out, new)
+    return play(plan, run, resumed, minutes, progress.Console(quiet))
+
+
+def configured(
+    preset: str,
+    settings: Sequence[str],
+    data: str | None = None,
+    images: int | None = None,
+    seed: int | None = None,
+) -> Config:
+    """The preset or file under the command's options and ``--set``."""
+    return configuration.load(
+        preset,
+        settings,
+        data__source=data,
+        training__images=images,
+        training__seed=seed,
+    )
+
+
+def make_plan(config: Config, device: str | None = None) -> Plan:
+    """The handshake of configuration, data and machine: everything that can be wrong is found here."""
+    asked = config.data
+    images = data.load(asked.source, size=asked.size or None, channels=asked.channels or None)
+    machine = engine.start(device, config.training.precision, config.training.threads)
+    backbone = backbones.find(config.model.backbone)
+    backbones.check_size(config.model.backbone, *images.shape[1:])
+    if config.training.batch > len(images):
+        raise ConfigError(
+            f"training.batch is {config.training.batch} and there are {len(images):,} images; "
+            f"use at most that many, as --set batch={2 ** (len(images).bit_length() - 1)}."
+        )
+    spec = config.codes.resolve(column_kinds(images), images.label)
+    norm = config.model.critic_norm
+    card = Card(
+        spec=spec,
+        shape=images.shape,
+        backbone=config.model.backbone,
+        width=config.model.width or backbone.WIDTH,
+        critic_norm=backbone.NORM if norm == "auto" else norm,
+        preset=config.preset,
+        data=images.name,
+    )
+    precise = replace(config.training, precision=machine.precision, threads=machine.threads)
+    return Plan(replace(config, training=precise), images, spec, card, machine)
+
+
+def column_kinds(images: Data) -> dict[str, kinds.Kind]:
+    """The kind of every column that can steer; a column of one value cannot and is left out."""
+    found = {}
+    for name, column in images.columns.items():
+        if column.sort == "categorical" and len(column.names) < 2:
+            continue
+        try:
+            found[name] = kinds.of_column(column.sort, column.values, column.names)
+        except ConfigError:
+            continue
+        except DataError:
+            continue
+    return found
+
+
+# ---------------------------------------------------------------------- the loop
+def play(plan: Plan, run: Run, resumed: bool, minutes: float | None, console: progress.Console) -> Path:
+    """Trains a plan in a run directory, from its saved state if there is one."""
+    players = make_players(plan)
+    if resumed:
+        restore(players, run)
+        run.rewind(players.images_seen)
+    else:
+        run.write_config(plan.config, provenance(plan))
+    config, total = plan.config, plan.config.training.images
+    console.begin(plan, run, players.images_seen, resumed)
+    if players.images_seen >= total:
+        console.already_done(run, players.images_seen)
+        return run.path
+    deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    saved_at = time.monotonic()
+    before = _seconds_so_far(run)
+    tally = Tally()
+    board = progress.Board(run, config.report.tensorboard)
+    with interruptible() as interrupted, console.bar(total, players.images_seen) as bar:
+        while players.images_seen < total:
+            step(plan, players, tally)
+            bar.advance(players.images_seen)
+            last = players.images_seen >= total
+            last = last or time.monotonic() > deadline or bool(interrupted)
+            if last or tally.images >= config.report.log_images:
+                before += report(plan, players, run, tally, before, bar, board)
+                tally = Tally()
+            if last or _crossed(players.images_seen, config.report.sample_images, config):
+                sheets.write_samples(model_of(plan, players), run.samples)
+            if last or time.monotonic() - saved_at > config.report.save_seconds:
+                save(plan, players, run)
+                saved_at = time.monotonic()
+            if last:
+                break
+    board.close()
+    console.end(run, players.images_seen, total, bool(interrupted))
+    if interrupted:
+        raise KeyboardInterrupt
+    return run.path
+
+
+def step(plan: Plan, players: Players, tally: Tally) -> None:
+    """k critic steps with fresh images and fresh fakes, then one generator step with fresh fakes."""
+    config, game, machine = plan.config, players.game, plan.machine
+    seed, batch = config.training.seed, config.training.batch
+    set_rates(config, players)
+    for _ in range(config.game.critic_steps):
+        first = players.images_seen
+        real, known = batch_at(plan, first)
+        with machine.arithmetic():
+            terms = game.critic_terms(real, known, draws(plan, "critic", first))
+        machine.step(players.optimisers["critic"], terms)
+        tally.add(terms)
+        players.images_seen += batch
+        tally.images += batch
+    rng.seed_torch(seed, "generator", first)
+    with machine.arithmetic():
+        terms = game.generator_terms(real, known, draws(plan, "generator", first))
+    machine.step(players.optimisers["generator"], terms)
+    tally.add(terms)
+    if "recogniser" in players.optimisers:
+        rng.seed_torch(seed, "recogniser", first)
+        with machine.arithmetic():
+            terms = game.recognition_terms(real, known, draws(plan, "recogniser", first))
+        machine.step(players.optimisers["recogniser"], terms)
+        tally.add(terms)
+    average(config, players)
+    tally.steps += 1
+
+
+def batch_at(plan: Plan, first: int) -> tuple[Tensor, Values]:
+    """The images at positions ``first …`` of the endless shuffled sequence, and their given codes."""
+    seed, batch = plan.config.training.seed, plan.config.training.batch
+    rng.seed_torch(seed, "critic", first)
+    rows = torch.from_numpy(order(seed, first, batch, len(plan.images)))
+    columns = {
+        name: plan.images.columns[name].values[rows]
+        for name in {code.given for code in plan.spec.given if code.given}
+    }
+    real = plan.machine.images(plan.images.images[rows])
+    return real, plan.machine.values(plan.spec.known(columns))
+
+
+_ORDERS: dict[tuple[int, int, int], np.ndarray] = {}
+
+
+def order(seed: int, first: int, count: int, size: int) -> np.ndarray:
+    """Which images come at positions ``first … first + count - 1``: every image once per epoch, (count,) int64."""
+    parts = []
+    while count > 0:
+        epoch, start = divmod(first, size)
+        if (seed, epoch, size) not in _ORDERS:
+            _ORDERS.clear()
+            _ORDERS[seed, epoch, size] = rng.permutation(seed, "order", epoch, size)
+        part = _ORDERS[seed, epoch, size][start : start + count]
+        parts.append(part)
+        first += len(part)
+        count -= len(part)
+    return np.concatenate(parts)
+
+
+def draws(plan: Plan, stream: str, first: int) -> Values:
+    """Every code drawn for the images at positions ``first …``."""
+    training = plan.config.training
+    return plan.machine.values(plan.spec.draw(training.seed, stream, first, training.batch))
+
+
+def set_rates(config: Config, players: Players) -> None:
+    """The learning rates at this position."""
+    optimiser = config.optimiser
+    share = players.images_seen / config.training.images
+    scale = min(1.0, 2 * (1 - share)) if optimiser.decay == "linear" else 1.0
+    rates = {
+        "critic": optimiser.critic_rate,
+        "generator": optimiser.generator_rate,
+        "recogniser": optimiser.recogniser_rate,
+    }
+    for name, adam in players.optimisers.items():
+        for group in adam.param_groups:
+            group["lr"] = rates[name] * scale
+
+
+@torch.no_grad()
+def average(config: Config, players: Players) -> None:
+    """One step of the generator's moving average, weights and batch statistics alike."""
+    halflife: float = config.optimiser.average_halflife
+    if halflife == 0:
+        halflife = 1e-9
+    halflife = min(halflife, max(1.0, AVERAGE_RAMP * players.images_seen)) if halflife >= 1 else halflife
+    images = config.training.batch * config.game.critic_steps
+    keep = 0.5 ** min(images / halflife, 1000.0)
+    live, slow = players.game.generator, players.averaged
+    pairs = [*zip(slow.parameters(), live.parameters(), strict=True)]
+    pairs += [*zip(slow.buffers(), live.buffers(), strict=True)]  # type: ignore[arg-type]
+    floats = [(a, b) for a, b in pairs if a.is_floating_point()]
+    torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - keep)
+    for a, b in pairs:
+        if not a.is_floating_point():
+            a.copy_(b)
+
+
+# ---------------------------------------------------------------------- states
+def make_players(plan: Plan) -> Players:
+    """Fresh networks and optimisers on the engine's device."""
+    game, machine, settings = plan.game(), plan.machine, plan.config.optimiser
+    averaged = copy.deepcopy(game.generator)
+    for network in (game.generator, game.critic, averaged):
+        machine.place(network)
+    averaged.requires_grad_(False)
+    betas = (settings.beta1, settings.beta2)
+    generator, critic = list(game.generator.parameters()), list(game.critic.parameters())
+    optimisers: dict[str, torch.optim.Optimizer] = {
+        "critic": machine.adam(critic, settings.critic_rate, betas),
+        "generator": machine.adam(generator, settings.generator_rate, betas),
+    }
+    if plan.config.game.recogniser == "joint" and plan.spec.recognised:
+        optimisers["recogniser"] = machine.adam(
+            [*generator, *critic], settings.recogniser_rate, betas
+        )
+    return Players(game, averaged, optimisers)
+
+
+def state(players: Players) -> dict[str, Tensor]:
+    """Every tensor that training depends on, by name."""
+    tensors = {
+        f"{who}.{name}": tensor
+        for who, network in players.networks.items()
+        for name, tensor in network.state_dict().items()
+    }
+    for who, adam in players.optimisers.items():
+        for number, moments in adam.state_dict()["state"].items():
+            for name, tensor in moments.items():
+                tensors[f"optimiser.{who}.{number}.{name}"] = tensor
+    return tensors
+
+
+def save(plan: Plan, players: Players, run: Run) -> None:
+    """The state for resuming, and the weights for drawing and reading."""
+    seen = players.images_seen
+    run.write_state(state(players), {"images_seen": seen, "schema": runs.SCHEMA})
+    facts = {"card": plan.card.to_dict(), "images_seen": seen, "schema": runs.SCHEMA}
+    for who, network in players.networks.items():
+        runs.write_tensors(run.weights_file(who), dict(network.state_dict()), facts)
+
+
+def restore(players: Players, run: Run) -> None:
+    """Puts the saved state back; a run without one begins at the beginning."""
+    saved = run.read_state()
+    if saved is None:
+        return
+    tensors, facts = saved
+    try:
+        for who, network in players.networks.items():
+            network.load_state_dict(_under(tensors, f"{who}."))
+        for who, adam in players.optimisers.items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in _under(tensors, f"optimiser.{who}.").items():
+                number, _, kind = name.partition(".")
+                moments.setdefault(int(number), {})[kind] = tensor
+            adam.load_state_dict({**adam.state_dict(), "state": moments})
+        players.images_seen = int(facts["images_seen"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise TrainingFailed(
+            f"{run.state_file} does not fit this run ({first}); move it away to begin again."
+        ) from None
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def model_of(plan: Plan, players: Players) -> Model:
+    """The players as a model that draws and reads, without touching their training state."""
+    generator, critic = copy.deepcopy(players.averaged), copy.deepcopy(players.game.critic)
+    return Model(plan.card, generator, critic, players.images_seen)
+
+
+def provenance(plan: Plan) -> dict[str, Any]:
+    """The resolved specification, what was found, and on what it was made."""
+    from gander import __version__
+
+    return {
+        "resolved": {
+            "family": plan.spec.family,
+            "line": str(plan.spec),
+            "shape": list(plan.images.shape),
+            "data": plan.images.name,
+            "found": list(plan.images.found),
+            "factors": list(plan.images.factors),
+            "fingerprint": plan.images.fingerprint,
+            "codes": plan.spec.to_dict(),
+        },
+        "provenance": {
+            "gander": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "machine": f"{platform.system()} {platform.machine()}",
+            "engine": plan.machine.description,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        },
+    }
+
+
+# ---------------------------------------------------------------------- reports
+def report(
+    plan: Plan,
+    players: Players,
+    run: Run,
+    tally: Tally,
+    before: float,
+    bar: progress.Bar,
+    board: progress.Board,
+) -> float:
+    """Writes and shows one line: terms, speed, information and health. Returns the seconds it covers."""
+    terms = tally.means(plan.config.game.critic_steps)
+    engine.check_finite(terms, players.images_seen)
+    seconds = time.monotonic() - tally.started
+    check = health.examine(model_of(plan, players), plan.images, players.images_seen)
+    line = {
+        "images_seen": players.images_seen,
+        "seconds": round(before + seconds, 3),
+        "images_per_second": round(tally.images / max(seconds, 1e-9), 1),
+        "terms": {name: round(value, 6) for name, value in terms.items()},
+        "information": check.information,
+        "ceilings": check.ceilings,
+        "health": check.signs,
+        "alarms": [alarm.name for alarm in check.alarms],
+    }
+    run.append("log.jsonl", line)
+    board.write(line)
+    bar.show(line, check)
+    return time.monotonic() - tally.started
+
+
+def _seconds_so_far(run: Run) -> float:
+    lines = run.lines()
+    return float(lines[-1].get("seconds", 0.0)) if lines else 0.0
+
+
+def _crossed(images_seen: int, every: int, config: Config) -> bool:
+    """Whether the last step passed a multiple of ``every``."""
+    images = config.training.batch * config.game.critic_steps
+    return images_seen // every > (images_seen - images) // every
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Turns Ctrl-C and a termination request into an entry in a list, so that the step in hand is finished and saved.
+
+    A second Ctrl-C interrupts at once.
+    """
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    try:
+        old = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: whoever owns it handles signals
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
