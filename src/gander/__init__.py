@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gander.codes import Code, CodeSpec
     from gander.errors import GanderError
     from gander.model import Model, load
-    from gander.train import train
+    from gander.training import train
 
 _HOMES = {
     "Code": "codes",
@@ -26,15 +26,14 @@ _HOMES = {
     "GanderError": "errors",
     "Model": "model",
     "load": "model",
-    "train": "train",
+    "train": "training",
+    "evaluate": "evaluation",
 }
 
-__all__ = ["Code", "CodeSpec", "GanderError", "Model", "__version__", "load", "train"]
+__all__ = ["Code", "CodeSpec", "GanderError", "Model", "__version__", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'gander' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"gander.{_HOMES[name]}"), name)
-    globals()[name] = value  # a submodule of the same name must not hide the function
-    return value
+    return getattr(importlib.import_module(f"gander.{_HOMES[name]}"), name)

@@ -35,7 +35,7 @@ Values = dict[str, Tensor]
 Shown = Literal["projection", "concat", "multiply", "embed"]
 Fed = Literal["concat", "multiply", "embed", "normalisation"]
 Learns = Literal["real", "both"]
-Scored = Literal["likelihood", "elementwise"]
+Scored = Literal["likelihood", "profile", "elementwise"]
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -64,7 +64,8 @@ class Code:
     learns: Learns = "real"
     """For a given code: whether its recogniser learns from real images alone, or from fakes too (ACGAN's own recipe)."""
     scored: Scored = "likelihood"
-    """`elementwise`: the tutorials' squared error, and binary cross-entropy per element of the softmax."""
+    """`likelihood`: numbers under a fixed variance, as the InfoGAN authors' code; `profile`: under the variance that fits the batch best;
+    `elementwise`: the tutorials' squared error, and binary cross-entropy per element of the softmax."""
     frequencies: str | None = None
     """A column whose class frequencies a drawn category takes; it is not given."""
 
@@ -96,11 +97,7 @@ class Code:
                 f"(recognised), so the generator may ignore it; set one of the two."
             )
         if self.shown not in (None, "projection") and self.recognised:
-            raise CodeError(
-                f"{say} is shown at the trunk's input ({self.shown}) and must also be recognised: the "
-                f"recogniser would read it from what it was shown, not from the image; "
-                f"show it by 'projection', after the trunk, or drop one of the two."
-            )
+            raise CodeError(_cheats(self.name, self.shown))
         if self.kind is None and self.given is None and self.frequencies is None:
             raise CodeError(f"{say} needs a kind, one of {', '.join(kinds.KINDS)}, or given = ….")
 
@@ -138,6 +135,14 @@ class Code:
         return (self.kind.to_dict() if self.kind else {}) | said
 
 
+def _cheats(name: str, shown: str | None) -> str:
+    return (
+        f"code {name!r} is shown at the trunk's input ({shown}) and must also be recognised: the "
+        f"recogniser would read it from what it was shown, not from the image; "
+        f"show it by 'projection', after the trunk, or drop one of the two."
+    )
+
+
 @dataclass(frozen=True)
 class CodeSpec:
     """The generator's whole input: its codes, in order."""
@@ -158,6 +163,10 @@ class CodeSpec:
                 "a code is fed by 'multiply', an embedding times the noise, but there is no noise; "
                 "add noise = gaussian(100)."
             )
+        at_input = {c.given: c for c in self.codes if c.shown not in (None, "projection")}
+        for code in self.recognised:
+            if code.given in at_input:
+                raise CodeError(_cheats(code.name, at_input[code.given].shown))
 
     # ------------------------------------------------------------------ who is who
     @property
@@ -213,9 +222,7 @@ class CodeSpec:
     def draw_at(self, seeds: Sequence[int]) -> Values:
         """Every code's values for the given drawing seeds: one seed, one image, on any machine."""
         return {
-            c.name: c.resolved.draw(
-                rng.uniforms_at(seeds, f"draw/{c.name}", c.resolved.uniforms)
-            )
+            c.name: c.resolved.draw(rng.uniforms_at(seeds, f"draw/{c.name}", c.resolved.uniforms))
             for c in self.codes
         }
 
@@ -261,7 +268,7 @@ class CodeSpec:
     def split(self, params: Tensor) -> dict[str, Tensor]:
         """The recogniser's output (B, P), code by code."""
         sizes = [code.resolved.params for code in self.recognised]
-        parts = params.float().split(sizes, dim=1)
+        parts = torch.split(params.float(), sizes, dim=1)
         return {c.name: part for c, part in zip(self.recognised, parts, strict=True)}
 
     def recognition(
@@ -286,6 +293,8 @@ class CodeSpec:
             fill = torch.zeros_like(values)
             shape = (-1,) + (1,) * (values.dim() - 1)
             values = torch.where(present.view(shape), values, fill)
+        if code.scored == "profile":
+            return torch.where(present.any(), kind.profile(params, values, present), 0.0)
         if code.scored == "elementwise":
             loss = kind.elementwise(params, values)
         else:
@@ -323,7 +332,7 @@ class CodeSpec:
     def parse(cls, line: str) -> CodeSpec:
         """The one-line form, as ``noise:gaussian(62) digit:given,shown slant:uniform,recognised=0.1``."""
         words = re.split(r"[\s;]+(?![^()]*\))", line.strip())
-        return cls.from_dict(dict(_parse_code(word) for word in words if word))
+        return cls(tuple(_code(*_parse_code(word)) for word in words if word))
 
     def __str__(self) -> str:
         return " ".join(_spell(code) for code in self.codes)
@@ -430,9 +439,11 @@ def _parse_kind(name: str, kind: str, arguments: str | None) -> dict[str, Any]:
     if kind == "uniform" and len(numbers) in (2, 3):
         table |= {"low": numbers[-2], "high": numbers[-1]}
         numbers = numbers[:-2]
-    elif kind in ("categorical", "binary") and len(numbers) > 1:
+    elif (kind in ("categorical", "binary") and len(numbers) > 1) or (
+        kind == "binary" and "." in (arguments or "")
+    ):
         return table | {"size": len(numbers), "probs": numbers}
-    if len(numbers) > 1 or (numbers and numbers[0] != int(numbers[0])):
+    if len(numbers) > 1 or (numbers and not numbers[0].is_integer()):
         raise CodeError(f"code {name!r}: {kind}({arguments}) is not a size.")
     return table | ({"size": int(numbers[0])} if numbers else {})
 
@@ -444,9 +455,9 @@ def _spell(code: Code) -> str:
         said = kind.to_dict()
         if isinstance(kind, kinds.Uniform) and ("low" in said or "high" in said):
             size = f"{kind.size}," if kind.size > 1 else ""
-            parts.append(f"uniform({size}{kind.low:g},{kind.high:g})")
+            parts.append(f"uniform({size}{_short(kind.low)},{_short(kind.high)})")
         elif said.get("probs") and not code.frequencies:
-            parts.append(f"{kind.name}({','.join(f'{p:g}' for p in said['probs'])})")
+            parts.append(f"{kind.name}({','.join(map(str, said['probs']))})")
         else:
             parts.append(kind.name + (f"({said['size']})" if "size" in said else ""))
     for key in CODE_KEYS:
@@ -454,5 +465,11 @@ def _spell(code: Code) -> str:
         if value in (None, 0.0) or value == Code.__dataclass_fields__[key].default:
             continue
         bare = (key, value) in (("given", code.name), ("shown", "projection"), ("recognised", 1.0))
-        parts.append(key if bare else f"{key}={value:g}" if key == "recognised" else f"{key}={value}")
+        text = _short(value) if key == "recognised" else value
+        parts.append(key if bare else f"{key}={text}")
     return f"{code.name}:{','.join(parts)}"
+
+
+def _short(number: float) -> str:
+    """The shortest text that reads back as the number."""
+    return f"{number:g}" if float(f"{number:g}") == number else str(number)

@@ -29,6 +29,13 @@ def embedding(code: Code, features: int, std: float = 1.0) -> nn.Linear:
     return layer
 
 
+class ByName(nn.ModuleDict):
+    """Layers under the names of codes, which may be words a network uses itself, as "type" or "values"."""
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        self._modules[name] = module
+
+
 class SteeredGenerator(nn.Module):
     """A generator backbone behind the code specification: values of every code -> images (B, C, H, W) in [-1, 1]."""
 
@@ -37,7 +44,7 @@ class SteeredGenerator(nn.Module):
         self.spec = spec
         noise = sum(code.resolved.width for code in spec.multiplied)
         beside = noise or 64
-        self.embeddings = nn.ModuleDict(
+        self.embeddings = ByName(
             {
                 code.name: embedding(code, noise if code.enters == "multiply" else beside)
                 for code in spec.codes
@@ -88,17 +95,18 @@ class CriticInput(nn.Module):
         super().__init__()
         self.codes = tuple(c for c in spec.codes if c.shown not in (None, "projection"))
         channels, height, width = shape
-        self.embeddings = nn.ModuleDict(
+        self.embeddings = ByName(
             {
-                code.name: embedding(code, (channels if code.shown == "multiply" else 1) * height * width)
+                code.name: embedding(
+                    code, (channels if code.shown == "multiply" else 1) * height * width
+                )
                 for code in self.codes
                 if code.shown in ("multiply", "embed")
             }
         )
-        extra = {"concat": lambda code: code.resolved.width, "embed": lambda _: 1}
-        self.channels = channels + sum(
-            extra[code.shown](code) for code in self.codes if code.shown in extra
-        )
+        planes = [c.resolved.width for c in self.codes if c.shown == "concat"]
+        planes += [1 for c in self.codes if c.shown == "embed"]
+        self.channels = channels + sum(planes)
 
     def forward(self, images: Tensor, told: dict[str, Told]) -> Tensor:
         planes = []
@@ -109,7 +117,9 @@ class CriticInput(nn.Module):
                 flat = (encoding * known)[:, :, None, None]
                 planes.append(flat.expand(-1, -1, height, width))
             elif code.shown == "embed":
-                planes.append((self.embeddings[code.name](encoding) * known).view(-1, 1, height, width))
+                planes.append(
+                    (self.embeddings[code.name](encoding) * known).view(-1, 1, height, width)
+                )
             else:
                 scale = self.embeddings[code.name](encoding) * known + (1 - known)
                 images = images * scale.view_as(images)

@@ -26,9 +26,7 @@ from gander.objectives import OBJECTIVES
 Table = dict[str, Any]
 
 
-def setting(
-    default: Any, about: str, least: float | None = None, most: float | None = None
-) -> Any:
+def setting(default: Any, about: str, least: float | None = None, most: float | None = None) -> Any:
     """A field with its one-line meaning and its bounds."""
     return field(default=default, metadata={"about": about, "least": least, "most": most})
 
@@ -37,9 +35,13 @@ def setting(
 class DataSettings:
     """Which images."""
 
-    source: str = setting("glyphs", "a named set or a path; SRC:train, SRC:test and SRC:all choose a split")
+    source: str = setting(
+        "glyphs", "a named set or a path; SRC:train, SRC:test and SRC:all choose a split"
+    )
     size: int = setting(0, "side in px to resize to; 0 keeps what is detected", 0, 512)
-    channels: int = setting(0, "1 gray, 2 gray + alpha, 3 RGB, 4 RGBA; 0 keeps what is detected", 0, 4)
+    channels: int = setting(
+        0, "1 gray, 2 gray + alpha, 3 RGB, 4 RGBA; 0 keeps what is detected", 0, 4
+    )
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class ModelSettings:
     backbone: str = setting("dcgan", "the networks, one of `gander list backbones`")
     width: int = setting(0, "channels of the widest image layer; 0 is the backbone's own", 0, 4096)
     critic_norm: Literal["auto", "batch", "spectral", "none"] = setting(
-        "auto", "normalisation in the critic; batch keeps real and fake apart; auto is the backbone's own"
+        "auto",
+        "normalisation in the critic; batch keeps real and fake apart; auto is the backbone's own",
     )
 
 
@@ -58,7 +61,9 @@ class GameSettings:
     """What is played."""
 
     objective: str = setting("nonsaturating", "one of `gander list objectives`")
-    critic_steps: int = setting(1, "critic steps per generator step, each with fresh images", 1, 100)
+    critic_steps: int = setting(
+        1, "critic steps per generator step, each with fresh images", 1, 100
+    )
     recogniser: Literal["critic", "heads", "joint"] = setting(
         "critic",
         "who learns to read besides the generator: trunk and heads with the critic, the heads alone, or a "
@@ -75,14 +80,18 @@ class OptimiserSettings:
 
     critic_rate: float = setting(4e-4, "learning rate of the critic", 0)
     generator_rate: float = setting(1e-3, "learning rate of the generator", 0)
-    recogniser_rate: float = setting(2e-4, "learning rate of the third optimiser (recogniser = joint)", 0)
+    recogniser_rate: float = setting(
+        2e-4, "learning rate of the third optimiser (recogniser = joint)", 0
+    )
     beta1: float = setting(0.5, "decay of Adam's first moment", 0, 0.9999)
     beta2: float = setting(0.999, "decay of Adam's second moment", 0, 0.999999)
     decay: Literal["none", "linear"] = setting(
         "none", "linear: every rate falls to zero over the second half of training.images"
     )
     average_halflife: int = setting(
-        20_000, "images after which the generator's moving average has forgotten half; 0 turns it off", 0
+        20_000,
+        "images after which the generator's moving average has forgotten half; 0 turns it off",
+        0,
     )
 
 
@@ -106,7 +115,9 @@ class ReportSettings:
     log_images: int = setting(5_000, "images between lines of log.jsonl", 1)
     sample_images: int = setting(50_000, "images between sample sheets", 1)
     save_seconds: float = setting(60.0, "seconds between saved states", 0)
-    tensorboard: bool = setting(True, "also write TensorBoard events, where tensorboard is installed")
+    tensorboard: bool = setting(
+        True, "also write TensorBoard events, where tensorboard is installed"
+    )
 
 
 @dataclass(frozen=True)
@@ -150,7 +161,9 @@ def presets() -> dict[str, str]:
 
 def preset_names() -> list[str]:
     folder = resources.files("gander") / "presets"
-    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    return sorted(
+        p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")
+    )
 
 
 def preset_table(name: str) -> Table:
@@ -181,18 +194,20 @@ def load(name: str = "infogan", overrides: Iterable[str] = (), **options: Any) -
 
     ``options`` are dotted settings with ``.`` as ``__``: ``training__seed=3``.
     """
+    table: Table
     if name.endswith(".toml"):
         own = read_toml(Path(name))
         table = own
         if "preset" in own and own["preset"] in preset_names():
             table = _merge(preset_table(str(own["preset"])), own)
-        table = {"preset": Path(name).stem} | table
+        table = {"preset": Path(name).stem, **table}
     else:
         table = preset_table(name)
     for key, value in options.items():
         if value is not None:
             section, _, leaf = key.partition("__")
-            table.setdefault(section, {})[leaf] = value
+            inner: Table = table.get(section, {})
+            table[section] = inner | {leaf: value}
     for override in overrides:
         _override(table, override)
     return from_dict(table)
@@ -215,9 +230,9 @@ def _override(table: Table, override: str) -> None:
     key = key.strip()
     if not equals or not key:
         raise ConfigError(f"--set takes key=value, given {override!r}; as in --set batch=64.")
-    codes = table.setdefault("codes", {})
-    if isinstance(codes, str):
-        codes = table["codes"] = CodeSpec.parse(codes).to_dict()
+    said = table.get("codes", {})
+    codes: Table = CodeSpec.parse(said).to_dict() if isinstance(said, str) else said
+    table["codes"] = codes
     if key == "codes":
         table["codes"] = CodeSpec.parse(text).to_dict()
         return
@@ -260,7 +275,9 @@ def from_dict(table: Mapping[str, Any]) -> Config:
         if key not in (*SECTIONS, *TOP, "codes"):
             raise ConfigError(choose(key, (*SECTIONS, "codes"), "section of a specification"))
     if "codes" not in table:
-        raise ConfigError("a specification needs [codes.NAME] tables; as [codes.noise] kind = 'gaussian'.")
+        raise ConfigError(
+            "a specification needs [codes.NAME] tables; as [codes.noise] kind = 'gaussian'."
+        )
     codes = table["codes"]
     spec = CodeSpec.parse(codes) if isinstance(codes, str) else CodeSpec.from_dict(codes)
     built = {name: _section(name, table.get(name, {})) for name in SECTIONS}
@@ -279,7 +296,9 @@ def _section(name: str, table: Any) -> Any:
     values = {}
     for key, value in table.items():
         if key not in SETTINGS[name]:
-            raise ConfigError(f"{name}.{key}: {choose(key, SETTINGS[name], f'setting of [{name}]')}")
+            raise ConfigError(
+                f"{name}.{key}: {choose(key, SETTINGS[name], f'setting of [{name}]')}"
+            )
         values[key] = _checked(name, SETTINGS[name][key], value)
     return SECTIONS[name](**values)
 
@@ -299,7 +318,9 @@ def _checked(section: str, setting: dataclasses.Field[Any], value: Any) -> Any:
         value = int(value)  # 6e5 images
     right = isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
     if not right:
-        kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[wanted]
+        kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[
+            wanted
+        ]
         raise ConfigError(f"{say} is {kind} ({setting.metadata['about']}), given {value!r}.")
     least, most = setting.metadata["least"], setting.metadata["most"]
     if (least is not None and not value >= least) or (most is not None and not value <= most):
@@ -349,5 +370,3 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_none(v) for v in value]
     return value
-
-

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gander.codes import CodeSpec, Told
-from gander.conditioning import CriticInput, Shape, embedding
+from gander.conditioning import ByName, CriticInput, Shape, embedding
 from gander.norms import SplitNorm, look_at
 
 
@@ -53,11 +53,13 @@ class Critic(nn.Module):
         self.trunk = build(self.entry.channels, shape[1:], width, norm == "batch")
         features = int(self.trunk.features)  # type: ignore[arg-type]
         self.judge = nn.Linear(features, 1)
-        self.match = nn.ModuleDict(
+        self.match = ByName(
             {c.name: embedding(c, features, 0.02) for c in spec.codes if c.shown == "projection"}
         )
         hidden = int(self.trunk.reader_hidden)  # type: ignore[arg-type]
-        self.reader = Reader(features, hidden, spec.params, norm == "batch") if spec.params else None
+        self.reader = (
+            Reader(features, hidden, spec.params, norm == "batch") if spec.params else None
+        )
         if norm == "spectral":
             for module in [*self.trunk.modules(), self.judge, *self.match.modules()]:
                 if isinstance(module, nn.Linear | nn.Conv2d):

@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from gander.errors import ConfigError, TrainingFailed
 
 CHANNELS_LAST = torch.channels_last
+Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Engine:
     """Where and how the networks run."""
 
     device: torch.device
-    precision: str
+    precision: Precision
     threads: int
 
     @property
@@ -32,7 +34,9 @@ class Engine:
         """As in "cpu, bf16, 2 threads"."""
         if self.device.type == "cuda":
             return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
-        return f"{self.device.type}, {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
+        return (
+            f"{self.device.type}, {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
+        )
 
     def place(self, network: nn.Module) -> nn.Module:
         """A network on this device, in the memory layout its convolutions like."""
@@ -66,22 +70,25 @@ class Engine:
         """One step of one player down the sum of its terms; nobody else's gradient is touched."""
         player = [p for group in optimiser.param_groups for p in group["params"]]
         optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward(inputs=player)
+        loss = torch.stack(list(terms.values())).sum()
+        torch.autograd.backward(loss, inputs=player)
         optimiser.step()
 
 
 def start(device: str | None, precision: str, threads: int) -> Engine:
     """An engine for this machine; settings left to it ("auto", 0) are decided here."""
-    place = _device(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    place = find_device(device)
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     threads = threads or cores
     torch.set_num_threads(threads)
-    if precision == "auto":
-        precision = "bf16" if has_bf16(place) else "fp32"
-    return Engine(place, precision, threads)
+    wants_bf16 = precision == "bf16" or (precision == "auto" and has_bf16(place))
+    return Engine(place, "bf16" if wants_bf16 else "fp32", threads)
 
 
-def _device(name: str | None) -> torch.device:
+def find_device(name: str | None) -> torch.device:
+    """The device of that name; None and "auto" are the GPU where there is one. Raises ``ConfigError``."""
     cuda = torch.cuda.is_available()
     mps = torch.backends.mps.is_available()
     if name in (None, "auto"):
@@ -102,7 +109,7 @@ def _device(name: str | None) -> torch.device:
 def has_bf16(device: torch.device) -> bool:
     """Whether bf16 is arithmetic the processor has, rather than something slow that imitates it."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
     flags = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

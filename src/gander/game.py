@@ -96,9 +96,7 @@ class Game:
             terms |= _tagged("reads", self.spec.recognition(on_real.params, known))
         return terms
 
-    def _readings(
-        self, on_fake: Verdict, values: Values, on_real: Verdict, known: Values
-    ) -> Terms:
+    def _readings(self, on_fake: Verdict, values: Values, on_real: Verdict, known: Values) -> Terms:
         """What the critic's step teaches the recogniser: on fakes what it may, on real images what is given."""
         terms = _tagged("fake", self.spec.recognition(on_fake.params, values, learns_from_fakes))
         return terms | _tagged("real", self.spec.recognition(on_real.params, known))

@@ -52,18 +52,21 @@ def sheet(
     count, channels, height, width = images.shape
     rows = -(-count // columns)
     scale = scale or max(1, -(-LEAST_SIDE // max(height, width)))
-    font = ImageFont.load_default(max(11, 6 * scale))
+    letter = max(11, 6 * scale)  # pixels
+    font = ImageFont.load_default(letter)
     left = max((round(font.getlength(name)) + 8 for name in row_names), default=0)
-    top = round(font.size * 1.6) if column_names else 0
+    top = round(letter * 1.6) if column_names else 0
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     step_x, step_y = width * scale + GAP, height * scale + GAP
     size = (left + columns * step_x + GAP, top + rows * step_y + GAP)
-    background = {"L": PAPER, "LA": (PAPER, 0), "RGB": (PAPER,) * 3, "RGBA": (PAPER,) * 3 + (0,)}
-    canvas = Image.new(mode, size, background[mode])
+    gray = 3 if channels > 2 else 1
+    opaque = channels in (2, 4)
+    paper = (PAPER,) * gray + (0,) * opaque  # see-through where the images may be
+    ink = (INK,) * gray + (255,) * opaque
+    canvas = Image.new(mode, size, paper)
     for i in range(count):
         one = picture(images[i]).resize((width * scale, height * scale), Image.Resampling.NEAREST)
         canvas.paste(one, (left + GAP + i % columns * step_x, top + GAP + i // columns * step_y))
-    ink = {"L": INK, "LA": (INK, 255), "RGB": (INK,) * 3, "RGBA": (INK,) * 3 + (255,)}[mode]
     pen = ImageDraw.Draw(canvas)
     for i, name in enumerate(row_names):
         middle = top + GAP + i * step_y + height * scale // 2

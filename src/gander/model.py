@@ -7,15 +7,15 @@ so a single ``generator.safetensors`` is enough to draw.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from gander import backbones, runs
+from gander import backbones, engine, runs
 from gander.codes import Code, CodeSpec, Values
 from gander.conditioning import Shape, SteeredGenerator
 from gander.critic import Critic
@@ -26,6 +26,7 @@ CHUNK = 32
 """Images drawn in one pass, always exactly so many: a network's rounding may depend on the size of its batch, and one seed
 must give one image whatever is drawn beside it."""
 SWEEP = 9
+Network = TypeVar("Network", bound=nn.Module)
 LARGEST_SIDE, LARGEST_WIDTH = 1024, 8192  # of a network that a card may ask for
 
 
@@ -59,11 +60,15 @@ class Card:
                 preset=str(table.get("preset", "custom")),
                 data=str(table.get("data", "")),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"the card of these weights is not one gander writes: {error!r}.") from None
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise RunError(
+                f"the card of these weights is not one gander writes: {error!r}."
+            ) from None
         sound = len(shape) == 3 and 1 <= shape[0] <= 4 and max(shape[1:]) <= LARGEST_SIDE
         if not sound or min(shape) < 1 or not 1 <= card.width <= LARGEST_WIDTH:
-            raise RunError(f"the card of these weights asks for images {shape}, width {card.width}.")
+            raise RunError(
+                f"the card of these weights asks for images {shape}, width {card.width}."
+            )
         return card
 
     def build_generator(self) -> SteeredGenerator:
@@ -84,7 +89,11 @@ class Model:
     """
 
     def __init__(
-        self, card: Card, generator: SteeredGenerator, critic: Critic | None = None, images_seen: int = 0
+        self,
+        card: Card,
+        generator: SteeredGenerator,
+        critic: Critic | None = None,
+        images_seen: int = 0,
     ) -> None:
         self.card = card
         self.spec = card.spec
@@ -130,19 +139,27 @@ class Model:
         chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
         return self.render(self.values(chosen, **codes))
 
-    def sweep(self, code: str, n: int | None = None, seed: int = 0, rows: int = 1, **codes: Any) -> Tensor:
+    def sweep(
+        self, code: str, n: int | None = None, seed: int = 0, rows: int = 1, **codes: Any
+    ) -> Tensor:
         """One code from end to end, everything else fixed: (rows, n, C, H, W) uint8, a row for each seed."""
         points = self.points(code, n)
         seeds = [s for s in range(seed, seed + rows) for _ in range(len(points))]
-        images = self.draw(seeds=seeds, **codes, **{code: points * rows})
-        return images.unflatten(0, (rows, len(points)))
+        images = self.render(self.values(seeds, **codes, **{code: points * rows}))
+        return images.view(rows, len(points), *images.shape[1:])
 
     def points(
         self, code: str, n: int | None = None, low: float | None = None, high: float | None = None
     ) -> list[float]:
         """The values a sweep of ``code`` visits."""
         kind = self.spec.code(code.partition(".")[0]).resolved
-        count = n if n is not None else getattr(kind, "size", SWEEP) if kind.name == "categorical" else SWEEP
+        count = (
+            n
+            if n is not None
+            else getattr(kind, "size", SWEEP)
+            if kind.name == "categorical"
+            else SWEEP
+        )
         count = 2 if n is None and kind.name == "binary" else count
         spread = kind.spread(count, low, high)
         return [float(v) for v in (spread if spread.dim() == 1 else spread[:, 0])]
@@ -168,7 +185,9 @@ class Model:
         column = torch.tensor(numbers * (count // len(numbers)), dtype=old.dtype)
         if old.dim() == 1:
             if dot:
-                raise CodeError(f"{code_name} is one class and has no part {index!r}; set {code_name} itself.")
+                raise CodeError(
+                    f"{code_name} is one class and has no part {index!r}; set {code_name} itself."
+                )
             return {code.name: column}
         new = old.clone()
         if dot:
@@ -192,7 +211,9 @@ class Model:
                 f"given {tuple(images.shape[1:])}."
             )
         told = self.spec.reveal(self.spec.draw_at(range(CHUNK)), {})
-        told = {n: type(t)(t.encoding.to(self.device), t.known.to(self.device)) for n, t in told.items()}
+        told = {
+            n: type(t)(t.encoding.to(self.device), t.known.to(self.device)) for n, t in told.items()
+        }
         parts = []
         for first in range(0, len(images), CHUNK):
             batch = _padded(images[first : first + CHUNK], CHUNK).to(self.device)
@@ -242,9 +263,11 @@ def _part(code: Code, index: str) -> int:
     size = code.resolved.shape[0]
     if index in names:
         return names.index(index)
-    if index.isdigit() and int(index) < size:
+    if index.isdecimal() and int(index) < size:
         return int(index)
-    raise CodeError(f"{code.name} has parts 0 to {size - 1}{f' or {names}' if names else ''}, given {index!r}.")
+    raise CodeError(
+        f"{code.name} has parts 0 to {size - 1}{f' or {names}' if names else ''}, given {index!r}."
+    )
 
 
 def _belief(code: Code, params: Tensor) -> Tensor:
@@ -263,6 +286,7 @@ def load(path: str | Path, device: str = "cpu", averaged: bool = True) -> Model:
     ``averaged`` prefers the moving average of the generator, where there is one. Raises ``RunError``.
     """
     place = Path(path)
+    device = str(engine.find_device(device))
     if place.is_file():
         return _assemble(place, None, device)
     folder = runs.open_run(place).path
@@ -282,18 +306,22 @@ def load(path: str | Path, device: str = "cpu", averaged: bool = True) -> Model:
 def _assemble(generator_file: Path, critic_file: Path | None, device: str) -> Model:
     tensors, facts = runs.read_tensors(generator_file)
     card = Card.from_dict(facts.get("card", {}))
-    generator = card.build_generator()
-    _fill(generator, tensors, generator_file)
+    generator = _filled(card.build_generator, tensors, generator_file)
     critic = None
     if critic_file is not None:
-        critic = card.build_critic()
-        _fill(critic, runs.read_tensors(critic_file)[0], critic_file)
-    return Model(card, generator, critic, int(facts.get("images_seen", 0))).to(device)
+        critic = _filled(card.build_critic, runs.read_tensors(critic_file)[0], critic_file)
+    seen = facts.get("images_seen", 0)
+    return Model(card, generator, critic, seen if isinstance(seen, int) else 0).to(device)
 
 
-def _fill(network: nn.Module, tensors: dict[str, Tensor], file: Path) -> None:
+def _filled(build: Callable[[], Network], tensors: dict[str, Tensor], file: Path) -> Network:
+    """A network with the weights of a file; it is built in memory only if the file has all of its weights."""
     try:
-        network.load_state_dict(tensors)
+        with torch.device("meta"):
+            build().load_state_dict(tensors)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise RunError(f"{file} does not fit the network its card describes: {first}") from None
+    network = build()
+    network.load_state_dict(tensors)
+    return network

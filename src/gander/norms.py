@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
@@ -14,9 +12,9 @@ class ConditionalNorm(nn.Module):
     (B, F) or (B, F, H, W) and a condition (B, W) -> the same shape. With no condition (W = 0) it is batch normalisation.
     """
 
-    def __init__(self, features: int, condition: int) -> None:
+    def __init__(self, features: int, condition: int, eps: float = 1e-5) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(features, affine=False)
+        self.norm = nn.BatchNorm1d(features, eps, affine=False)
         self.gain = nn.Parameter(torch.ones(features))
         self.offset = nn.Parameter(torch.zeros(features))
         self.steer = nn.Linear(condition, 2 * features, bias=False) if condition else None
@@ -41,7 +39,7 @@ class ConditionalNorm(nn.Module):
         shape = (-1, x.shape[1]) + (1,) * (x.dim() - 2)
         gain, offset = self.steer(condition).chunk(2, dim=1)
         gain, offset = (self.gain + gain).view(shape), (self.offset + offset).view(shape)
-        return cast(Tensor, torch.addcmul(offset, normal, gain.to(normal.dtype)))
+        return torch.addcmul(offset, normal, gain.to(normal.dtype))
 
 
 class SplitNorm(nn.Module):

@@ -37,7 +37,8 @@ def gradient(score: Score, real: Tensor, fake: Tensor) -> Tensor:
     """E(|∇D(x̂)| - 1)² between real and fake (Gulrajani et al., 2017)."""
     mix = torch.rand(len(real), 1, 1, 1, device=real.device)
     steep = slope(score, torch.lerp(real, fake, mix), False).flatten(1).norm(dim=1)
-    return (steep - 1).square().mean()
+    penalty: Tensor = (steep - 1).square().mean()
+    return penalty
 
 
 PENALTIES: dict[str, Penalty] = {"r1": r1, "r2": r2, "gradient": gradient}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -145,7 +144,7 @@ class Board:
         if wanted and importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(run.path / "tensorboard"))  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(run.path / "tensorboard"))
 
     def write(self, line: Mapping[str, Any]) -> None:
         if self._writer is None:
@@ -154,12 +153,12 @@ class Board:
         groups["speed"] = {"images_per_second": line["images_per_second"]}
         for group, values in groups.items():
             for name, value in values.items():
-                self._writer.add_scalar(f"{group}/{name}", value, line["images_seen"])  # type: ignore[no-untyped-call]
-        self._writer.flush()  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(f"{group}/{name}", value, line["images_seen"])
+        self._writer.flush()
 
     def close(self) -> None:
         if self._writer is not None:
-            self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer.close()
 
 
 def terms_text(terms: Mapping[str, float]) -> str:
@@ -183,5 +182,3 @@ def duration(seconds: float) -> str:
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
-
-

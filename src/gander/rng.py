@@ -31,7 +31,8 @@ def raw(seed: int, stream: str, first: int, count: int, columns: int) -> np.ndar
     """64-bit words for positions ``first .. first + count - 1``, (count, columns) uint64."""
     blocks = -(-columns // WORDS_PER_BLOCK)
     words = blocks * WORDS_PER_BLOCK
-    bits = np.random.Philox(key=[seed & MASK64, stream_key(stream)])
+    # An explicit type: numpy makes a list with words above and below 2^63 an array of floats, and rounds them.
+    bits = np.random.Philox(key=np.array([seed & MASK64, stream_key(stream)], dtype=np.uint64))
     bits.advance(first * blocks)
     return bits.random_raw(count * words).reshape(count, words)[:, :columns]
 

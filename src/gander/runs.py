@@ -1,10 +1,10 @@
 """Run directories: where they are, what is in them, and how each file is written whole or not at all.
 
-    runs/00003-infogan-mnist-s0/
-      config.toml      the settings, the resolved code specification and where they came from
-      log.jsonl        one line per report        metrics.jsonl   one line per evaluation
-      samples/         sheets at fixed seeds      weights/        generator, critic, averaged, as safetensors
-      state/           all that exact resuming needs: one safetensors file
+runs/00003-infogan-mnist-s0/
+  config.toml      the settings, the resolved code specification and where they came from
+  log.jsonl        one line per report        metrics.jsonl   one line per evaluation
+  samples/         sheets at fixed seeds      weights/        generator, critic, averaged, as safetensors
+  state/           all that exact resuming needs: one safetensors file
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from gander import images as pictures
@@ -80,6 +81,24 @@ def sweep_sheet(
     )
 
 
+def knobs_sheet(model: Model, codes: list[str], points: int = 7) -> Image.Image:
+    """Every knob on one sheet: the rows are classes, each block of columns sweeps one knob."""
+    rows = class_code(model)
+    settings = row_settings(model, rows, {})
+    blocks, heads = [], []
+    for name in codes:
+        values = model.points(name, points)
+        swept: dict[str, Any] = {name: values * len(settings)}
+        if rows is not None:
+            swept[rows.name] = [s[rows.name] for s in settings for _ in values]
+        seeds = [k for k in range(len(settings)) for _ in values]
+        images = model.draw(seeds=seeds, **swept)
+        blocks.append(images.unflatten(0, (len(settings), len(values))))
+        heads += [f"{name} {label}" for label in point_names(model, name, values)]
+    together = torch.cat(blocks, dim=1).flatten(0, 1)
+    return pictures.sheet(together, len(heads), row_names(rows, len(settings)), heads)
+
+
 def point_names(model: Model, code: str, points: list[float]) -> list[str]:
     """Headings for the columns: class names, or numbers."""
     names = getattr(model.spec.code(code.partition(".")[0]).resolved, "names", ())
@@ -101,4 +120,9 @@ def write_samples(model: Model, folder: Path) -> list[Path]:
             points = model.points(name)[:MOST_ROWS]
             pictures.write_png(path, sweep_sheet(model, name, points, {}, list(range(ROWS))))
             written.append(path)
+    sliders = [c.name for c in swept(model) if c.resolved.width == 1 and not c.resolved.discrete]
+    if len(sliders) > 1:
+        path = folder / f"knobs-{stamp}.png"
+        pictures.write_png(path, knobs_sheet(model, sliders))
+        written.append(path)
     return written

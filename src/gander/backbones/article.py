@@ -10,13 +10,17 @@ from gander.norms import ConditionalNorm, SplitNorm
 SIZES = (16, 64)
 WIDTH = 64
 NORM = "batch"
-EPS = 0.8  # the tutorials write BatchNorm2d(features, 0.8): the second argument is eps, not momentum
+EPS = (
+    0.8  # the tutorials write BatchNorm2d(features, 0.8): the second argument is eps, not momentum
+)
 
 
 class Generator(nn.Module):
     """One linear layer to a quarter of the size, then twice: double by repeating, convolve, normalise, LeakyReLU."""
 
-    def __init__(self, latent: int, condition: int, shape: tuple[int, int, int], width: int) -> None:
+    def __init__(
+        self, latent: int, condition: int, shape: tuple[int, int, int], width: int
+    ) -> None:
         super().__init__()
         channels, self.height, self.width = shape
         self.base = grid(self.height, self.width, 2)
@@ -26,9 +30,9 @@ class Generator(nn.Module):
         self.convs = nn.ModuleList(
             [nn.Conv2d(wide, wide, 3, 1, 1), nn.Conv2d(wide, width, 3, 1, 1)]
         )
-        self.norms = nn.ModuleList([ConditionalNorm(wide, condition), ConditionalNorm(width, condition)])
-        for norm in self.norms:
-            norm.norm.eps = EPS
+        self.norms = nn.ModuleList(
+            [ConditionalNorm(wide, condition, EPS), ConditionalNorm(width, condition, EPS)]
+        )
         self.leave = nn.Conv2d(width, channels, 3, 1, 1)
         _init(self)
 

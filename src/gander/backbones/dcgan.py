@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from gander.backbones import grid, stages
@@ -16,7 +18,9 @@ HIDDEN = 16  # units of the fully connected layer, in widths: 1024 for the autho
 class Generator(nn.Module):
     """Two linear layers, then transposed convolutions that double the image; ReLU and (conditional) batch norm."""
 
-    def __init__(self, latent: int, condition: int, shape: tuple[int, int, int], width: int) -> None:
+    def __init__(
+        self, latent: int, condition: int, shape: tuple[int, int, int], width: int
+    ) -> None:
         super().__init__()
         channels, self.height, self.width = shape
         doublings = max(1, stages(self.height, self.width))
@@ -28,10 +32,7 @@ class Generator(nn.Module):
         self.spread = nn.Linear(hidden, inside[0] * self.base[0] * self.base[1], bias=False)
         self.norms = nn.ModuleList([ConditionalNorm(w, condition) for w in inside])
         self.ups = nn.ModuleList(
-            [
-                nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False)
-                for a, b in zip(inside, inside[1:], strict=False)
-            ]
+            [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in pairwise(inside)]
         )
         self.ups.append(nn.ConvTranspose2d(inside[-1], channels, 4, 2, 1))
         _init(self)
@@ -65,7 +66,10 @@ class Trunk(nn.Module):
             before = after
         self.features = HIDDEN * width
         self.reader_hidden = 128
-        layers += [nn.Flatten(), nn.Linear(before * height * across, self.features, bias=not normed)]
+        layers += [
+            nn.Flatten(),
+            nn.Linear(before * height * across, self.features, bias=not normed),
+        ]
         if normed:
             layers.append(SplitNorm(self.features))
         self.layers = nn.Sequential(*layers, nn.LeakyReLU(0.1))

@@ -16,11 +16,13 @@ NORM = "none"
 class Generator(nn.Module):
     """Three linear layers with ReLU; a condition enters by normalisation of the hidden ones."""
 
-    def __init__(self, latent: int, condition: int, shape: tuple[int, int, int], width: int) -> None:
+    def __init__(
+        self, latent: int, condition: int, shape: tuple[int, int, int], width: int
+    ) -> None:
         super().__init__()
         self.shape = shape
-        self.enter = nn.Linear(latent, width)
-        self.middle = nn.Linear(width, width)
+        self.enter = nn.Linear(latent, width, bias=not condition)
+        self.middle = nn.Linear(width, width, bias=not condition)
         self.leave = nn.Linear(width, math.prod(shape))
         self.norms = nn.ModuleList(
             [ConditionalNorm(width, condition) for _ in range(2)] if condition else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -18,16 +20,16 @@ LARGEST_FACTOR = 8  # channels grow at most eightfold towards the small end
 class Generator(nn.Module):
     """A linear layer to 4 x 4, then residual blocks that double the image; (conditional) batch norm and ReLU."""
 
-    def __init__(self, latent: int, condition: int, shape: tuple[int, int, int], width: int) -> None:
+    def __init__(
+        self, latent: int, condition: int, shape: tuple[int, int, int], width: int
+    ) -> None:
         super().__init__()
         channels, self.height, self.width = shape
         doublings = stages(self.height, self.width, SMALLEST)
         self.base = grid(self.height, self.width, doublings)
         widths = [width * min(LARGEST_FACTOR, 2**i) for i in reversed(range(doublings + 1))]
         self.enter = nn.Linear(latent, widths[0] * self.base[0] * self.base[1])
-        self.blocks = nn.ModuleList(
-            [Grow(a, b, condition) for a, b in zip(widths, widths[1:], strict=False)]
-        )
+        self.blocks = nn.ModuleList([Grow(a, b, condition) for a, b in pairwise(widths)])
         self.norm = ConditionalNorm(widths[-1], 0)
         self.leave = nn.Conv2d(widths[-1], channels, 3, 1, 1)
 
@@ -45,11 +47,13 @@ class Grow(nn.Module):
 
     def __init__(self, before: int, after: int, condition: int) -> None:
         super().__init__()
-        self.norms = nn.ModuleList([ConditionalNorm(before, condition), ConditionalNorm(after, condition)])
-        self.convs = nn.ModuleList(
-            [nn.Conv2d(before, after, 3, 1, 1, bias=False), nn.Conv2d(after, after, 3, 1, 1)]
+        self.norms = nn.ModuleList(
+            [ConditionalNorm(before, condition), ConditionalNorm(after, condition)]
         )
-        self.skip = nn.Conv2d(before, after, 1)
+        self.convs = nn.ModuleList(
+            [nn.Conv2d(features, after, 3, 1, 1, bias=False) for features in (before, after)]
+        )
+        self.skip = nn.Conv2d(before, after, 1, bias=False)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         h = interpolate(self.norms[0](x, condition).relu(), scale_factor=2)
@@ -78,7 +82,9 @@ class Trunk(nn.Module):
         x = images
         for block in self.blocks:
             x = block(x)
-        features: Tensor = x.relu().mean((2, 3)) * 4.0  # a mean is blind to the size; four keeps its scale
+        features: Tensor = (
+            x.relu().mean((2, 3)) * 4.0
+        )  # a mean is blind to the size; four keeps its scale
         return features
 
 
@@ -88,7 +94,9 @@ class Shrink(nn.Module):
     def __init__(self, before: int, after: int, first: bool) -> None:
         super().__init__()
         self.first = first
-        self.convs = nn.ModuleList([nn.Conv2d(before, after, 3, 1, 1), nn.Conv2d(after, after, 3, 1, 1)])
+        self.convs = nn.ModuleList(
+            [nn.Conv2d(before, after, 3, 1, 1), nn.Conv2d(after, after, 3, 1, 1)]
+        )
         self.skip = nn.Conv2d(before, after, 1)
 
     def forward(self, x: Tensor) -> Tensor:

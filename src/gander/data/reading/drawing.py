@@ -32,10 +32,10 @@ COUNTS = {"train": 60_000, "test": 10_000}
 SIDE = 28  # pixels, unless told
 SMALLEST, LARGEST = 16, 128  # pixels a side
 
-SLANT = (-27.0, 27.0)  # degrees from upright, positive leans right
+SLANT = (-20.0, 20.0)  # degrees from upright, positive leans right
 STROKE = (1.15, 3.2)  # pixels at 28 a side; in proportion otherwise
 SIZE = (0.6, 1.0)  # height over the largest height at which nothing is ever clipped
-SHIFT = (-0.4, 0.4)  # pixels at 28 a side; in proportion otherwise
+SHIFT = (-0.25, 0.25)  # pixels at 28 a side; in proportion otherwise
 FACTORS = ("slant", "stroke", "size", "x", "y")
 
 EDGE = 1.25  # pixels at 28 a side or less that stay black all around, for a soft edge to end in

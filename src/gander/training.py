@@ -6,14 +6,13 @@ random is a function of (seed, position), so the same command resumes to the sam
 
 from __future__ import annotations
 
-import copy
 import platform
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -21,42 +20,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gander import backbones, data, engine, health, kinds, progress, rng, runs, sheets
-from gander import config as configuration
-from gander.codes import CodeSpec, Values
-from gander.conditioning import SteeredGenerator
+from gander import __version__, engine, health, progress, rng, runs, sheets
+from gander.codes import Values
 from gander.config import Config
-from gander.critic import Critic
-from gander.data import Data
-from gander.engine import Engine
-from gander.errors import ConfigError, DataError, TrainingFailed
-from gander.game import Game
-from gander.model import Card, Model
-from gander.objectives import OBJECTIVES
-from gander.penalties import PENALTIES
+from gander.plan import Plan, configured, make_plan
+from gander.players import Players, average, make_players, model_of, restore, save
 from gander.runs import Run
-
-AVERAGE_RAMP = 0.05  # the average forgets at least as fast as 5 % of what was seen (Karras et al., 2024)
-
-
-@dataclass
-class Players:
-    """Everything that learns: what a saved state holds, besides the position."""
-
-    game: Game
-    averaged: SteeredGenerator
-    optimisers: dict[str, torch.optim.Optimizer]
-    images_seen: int = 0
-
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        return {
-            "generator": self.game.generator,
-            "averaged": self.averaged,
-            "critic": self.game.critic,
-        }
 
 
 @dataclass
@@ -77,34 +48,10 @@ class Tally:
         """The mean of each term over the steps of its player."""
         often = ("critic", "real/", "fake/", "penalty/")
         return {
-            name: float(total) / max(1, self.steps * (critic_steps if name.startswith(often) else 1))
+            name: float(total)
+            / max(1, self.steps * (critic_steps if name.startswith(often) else 1))
             for name, total in self.sums.items()
         }
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a training command means, resolved against the data and the machine, before anything is done."""
-
-    config: Config
-    images: Data
-    spec: CodeSpec
-    card: Card
-    machine: Engine
-
-    def game(self) -> Game:
-        """Fresh networks, their first weights a function of the seed."""
-        rng.seed_torch(self.config.training.seed, "weights", 0)
-        game = self.config.game
-        penalties = {name: float(getattr(game, name)) for name in PENALTIES if getattr(game, name)}
-        return Game(
-            spec=self.spec,
-            generator=self.card.build_generator(),
-            critic=self.card.build_critic(),
-            objective=OBJECTIVES[game.objective],
-            recogniser=game.recogniser,
-            penalties=penalties,
-        )
 
 
 def train(
@@ -131,67 +78,10 @@ def train(
     return play(plan, run, resumed, minutes, progress.Console(quiet))
 
 
-def configured(
-    preset: str,
-    settings: Sequence[str],
-    data: str | None = None,
-    images: int | None = None,
-    seed: int | None = None,
-) -> Config:
-    """The preset or file under the command's options and ``--set``."""
-    return configuration.load(
-        preset,
-        settings,
-        data__source=data,
-        training__images=images,
-        training__seed=seed,
-    )
-
-
-def make_plan(config: Config, device: str | None = None) -> Plan:
-    """The handshake of configuration, data and machine: everything that can be wrong is found here."""
-    asked = config.data
-    images = data.load(asked.source, size=asked.size or None, channels=asked.channels or None)
-    machine = engine.start(device, config.training.precision, config.training.threads)
-    backbone = backbones.find(config.model.backbone)
-    backbones.check_size(config.model.backbone, *images.shape[1:])
-    if config.training.batch > len(images):
-        raise ConfigError(
-            f"training.batch is {config.training.batch} and there are {len(images):,} images; "
-            f"use at most that many, as --set batch={2 ** (len(images).bit_length() - 1)}."
-        )
-    spec = config.codes.resolve(column_kinds(images), images.label)
-    norm = config.model.critic_norm
-    card = Card(
-        spec=spec,
-        shape=images.shape,
-        backbone=config.model.backbone,
-        width=config.model.width or backbone.WIDTH,
-        critic_norm=backbone.NORM if norm == "auto" else norm,
-        preset=config.preset,
-        data=images.name,
-    )
-    precise = replace(config.training, precision=machine.precision, threads=machine.threads)
-    return Plan(replace(config, training=precise), images, spec, card, machine)
-
-
-def column_kinds(images: Data) -> dict[str, kinds.Kind]:
-    """The kind of every column that can steer; a column of one value cannot and is left out."""
-    found = {}
-    for name, column in images.columns.items():
-        if column.sort == "categorical" and len(column.names) < 2:
-            continue
-        try:
-            found[name] = kinds.of_column(column.sort, column.values, column.names)
-        except ConfigError:
-            continue
-        except DataError:
-            continue
-    return found
-
-
 # ---------------------------------------------------------------------- the loop
-def play(plan: Plan, run: Run, resumed: bool, minutes: float | None, console: progress.Console) -> Path:
+def play(
+    plan: Plan, run: Run, resumed: bool, minutes: float | None, console: progress.Console
+) -> Path:
     """Trains a plan in a run directory, from its saved state if there is one."""
     players = make_players(plan)
     if resumed:
@@ -313,106 +203,8 @@ def set_rates(config: Config, players: Players) -> None:
             group["lr"] = rates[name] * scale
 
 
-@torch.no_grad()
-def average(config: Config, players: Players) -> None:
-    """One step of the generator's moving average, weights and batch statistics alike."""
-    halflife: float = config.optimiser.average_halflife
-    if halflife == 0:
-        halflife = 1e-9
-    halflife = min(halflife, max(1.0, AVERAGE_RAMP * players.images_seen)) if halflife >= 1 else halflife
-    images = config.training.batch * config.game.critic_steps
-    keep = 0.5 ** min(images / halflife, 1000.0)
-    live, slow = players.game.generator, players.averaged
-    pairs = [*zip(slow.parameters(), live.parameters(), strict=True)]
-    pairs += [*zip(slow.buffers(), live.buffers(), strict=True)]  # type: ignore[arg-type]
-    floats = [(a, b) for a, b in pairs if a.is_floating_point()]
-    torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - keep)
-    for a, b in pairs:
-        if not a.is_floating_point():
-            a.copy_(b)
-
-
-# ---------------------------------------------------------------------- states
-def make_players(plan: Plan) -> Players:
-    """Fresh networks and optimisers on the engine's device."""
-    game, machine, settings = plan.game(), plan.machine, plan.config.optimiser
-    averaged = copy.deepcopy(game.generator)
-    for network in (game.generator, game.critic, averaged):
-        machine.place(network)
-    averaged.requires_grad_(False)
-    betas = (settings.beta1, settings.beta2)
-    generator, critic = list(game.generator.parameters()), list(game.critic.parameters())
-    optimisers: dict[str, torch.optim.Optimizer] = {
-        "critic": machine.adam(critic, settings.critic_rate, betas),
-        "generator": machine.adam(generator, settings.generator_rate, betas),
-    }
-    if plan.config.game.recogniser == "joint" and plan.spec.recognised:
-        optimisers["recogniser"] = machine.adam(
-            [*generator, *critic], settings.recogniser_rate, betas
-        )
-    return Players(game, averaged, optimisers)
-
-
-def state(players: Players) -> dict[str, Tensor]:
-    """Every tensor that training depends on, by name."""
-    tensors = {
-        f"{who}.{name}": tensor
-        for who, network in players.networks.items()
-        for name, tensor in network.state_dict().items()
-    }
-    for who, adam in players.optimisers.items():
-        for number, moments in adam.state_dict()["state"].items():
-            for name, tensor in moments.items():
-                tensors[f"optimiser.{who}.{number}.{name}"] = tensor
-    return tensors
-
-
-def save(plan: Plan, players: Players, run: Run) -> None:
-    """The state for resuming, and the weights for drawing and reading."""
-    seen = players.images_seen
-    run.write_state(state(players), {"images_seen": seen, "schema": runs.SCHEMA})
-    facts = {"card": plan.card.to_dict(), "images_seen": seen, "schema": runs.SCHEMA}
-    for who, network in players.networks.items():
-        runs.write_tensors(run.weights_file(who), dict(network.state_dict()), facts)
-
-
-def restore(players: Players, run: Run) -> None:
-    """Puts the saved state back; a run without one begins at the beginning."""
-    saved = run.read_state()
-    if saved is None:
-        return
-    tensors, facts = saved
-    try:
-        for who, network in players.networks.items():
-            network.load_state_dict(_under(tensors, f"{who}."))
-        for who, adam in players.optimisers.items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in _under(tensors, f"optimiser.{who}.").items():
-                number, _, kind = name.partition(".")
-                moments.setdefault(int(number), {})[kind] = tensor
-            adam.load_state_dict({**adam.state_dict(), "state": moments})
-        players.images_seen = int(facts["images_seen"])
-    except (RuntimeError, KeyError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise TrainingFailed(
-            f"{run.state_file} does not fit this run ({first}); move it away to begin again."
-        ) from None
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def model_of(plan: Plan, players: Players) -> Model:
-    """The players as a model that draws and reads, without touching their training state."""
-    generator, critic = copy.deepcopy(players.averaged), copy.deepcopy(players.game.critic)
-    return Model(plan.card, generator, critic, players.images_seen)
-
-
 def provenance(plan: Plan) -> dict[str, Any]:
     """The resolved specification, what was found, and on what it was made."""
-    from gander import __version__
-
     return {
         "resolved": {
             "family": plan.spec.family,

@@ -1,0 +1,5 @@
+"""``python -m gander``: the command line."""
+
+from gander.cli import main
+
+main()

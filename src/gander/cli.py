@@ -1,0 +1,321 @@
+"""The command line: each command is a thin call of the Python face, and imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from gander import __version__
+from gander.errors import GanderError
+
+app = App(
+    name="gander",
+    version=__version__,
+    help="Train GANs you can steer: GAN, CGAN, ACGAN, InfoGAN and their mixtures from one specification.",
+    help_format="plaintext",
+)
+Settings = Annotated[list[str] | None, Parameter(name="--set", negative=())]
+Flag = Annotated[bool, Parameter(negative=())]
+OUT_OF_MEMORY = ("not enough memory", "out of memory", "can't allocate memory")
+
+
+@app.command
+def train(
+    preset: str = "infogan",
+    /,
+    *,
+    data: str | None = None,
+    out: str | None = None,
+    images: float | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    set_: Settings = None,
+    new: Flag = False,
+    dry_run: Flag = False,
+    quiet: Flag = False,
+) -> None:
+    """Train a preset or FILE.toml; the same command again resumes, Ctrl-C saves.
+
+    Parameters
+    ----------
+    preset
+        A preset (`gander list presets`) or a file of your own, as my.toml.
+    data
+        A named set (`gander list data`) or a path: a folder of images, a CSV, zip, npz or IDX file.
+    out
+        The run directory; without it runs/NUMBER-PRESET-DATA-sSEED.
+    images
+        Train until so many real images were seen.
+    minutes
+        Stop after so many minutes at the latest.
+    seed
+        Everything random is a function of it.
+    device
+        cpu, cuda, cuda:1 or mps; without it the GPU where there is one.
+    set_
+        key=value: any setting (`gander list settings`), a code's as c1.recognised=0.5, all codes as
+        codes="noise:gaussian(62) digit:given,shown". May be repeated.
+    new
+        Begin a new run even where one could be resumed.
+    dry_run
+        Print the resolved configuration, the data found, parameters, memory and time; train nothing.
+    quiet
+        Say nothing but errors.
+    """
+    from gander import plan as plans
+
+    config = plans.configured(
+        preset, set_ or [], data=data, images=_whole("--images", images), seed=seed
+    )
+    if minutes is not None and not minutes > 0:
+        from gander.errors import ConfigError
+
+        raise ConfigError(f"--minutes is more than 0, given {minutes:g}.")
+    if dry_run:
+        from gander import forecast
+
+        print(forecast.forecast(plans.make_plan(config, device), out, new))
+        return
+    from gander import progress, runs, training
+
+    plan = plans.make_plan(config, device)
+    run, resumed = runs.place(plan.config, plan.images.name, out, new)
+    print(training.play(plan, run, resumed, minutes, progress.Console(quiet)))
+
+
+@app.command
+def sample(
+    run: str,
+    /,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    seeds: str | None = None,
+    set_: Settings = None,
+    sweep: Annotated[list[str] | None, Parameter(negative=())] = None,
+    sheet: str | None = None,
+    out: str = "sample.png",
+    live: Flag = False,
+    device: str = "cpu",
+) -> None:
+    """Draw what is ordered from a run, a folder of weights or one weight file.
+
+    Parameters
+    ----------
+    run
+        A run directory, its number under runs/, or a generator's .safetensors file.
+    n
+        How many images (64); with --sweep, how many rows.
+    seed
+        The first seed; one seed is one image.
+    seeds
+        Which seeds, as 0,1,4-6.
+    set_
+        code=value, as digit=3 or garment=Coat or slant=-0.5. May be repeated.
+    sweep
+        code or code=a:b or code=a:b:n: that code from end to end along the columns; twice for rows and columns.
+    sheet
+        COLUMNSxROWS of a sheet, as 8x12; more images than fit make more sheets.
+    out
+        FILE.png, FILE.npz, or a folder for single PNGs (or for sheets, with --sheet).
+    live
+        Use the generator itself, not its moving average.
+    device
+        Where to draw.
+    """
+    from gander import model as models
+    from gander import sampling as job
+
+    loaded = models.load(run, device, averaged=not live)
+    written = job.sample(
+        loaded,
+        out,
+        n=n,
+        seed=seed,
+        seeds=seeds,
+        settings=set_ or [],
+        sweeps=sweep or [],
+        sheet=sheet,
+    )
+    print(written[0] if len(written) == 1 else f"{len(written)} files in {written[0].parent}")
+
+
+@app.command
+def read(
+    run: str,
+    /,
+    *files: str,
+    data: str | None = None,
+    out: str = "read.npz",
+    device: str = "cpu",
+) -> None:
+    """Read the codes of real images with the recogniser, to .npz or .csv.
+
+    Parameters
+    ----------
+    run
+        A run directory with a recogniser (infogan, acgan, …), or its number under runs/.
+    files
+        Image files.
+    data
+        Or a whole source: a named set or a path, as mnist:test.
+    out
+        FILE.npz or FILE.csv.
+    device
+        Where to read.
+    """
+    from gander import model as models
+    from gander import reading as job
+
+    print(job.read(models.load(run, device), out, data=data, files=files))
+
+
+@app.command
+def evaluate(
+    run: str,
+    /,
+    *,
+    metrics: str | None = None,
+    data: str | None = None,
+    n: int = 2000,
+    seed: int = 0,
+    json: str | None = None,
+    device: str = "cpu",
+) -> None:
+    """Measure a run by a judge trained on real images alone; floors and ceilings beside each figure.
+
+    Parameters
+    ----------
+    run
+        A run directory, or its number under runs/.
+    metrics
+        Which, as label_accuracy,correlation; without it all (`gander list metrics`).
+    data
+        The images to judge by; without it those the run was trained on.
+    n
+        How many images are drawn.
+    seed
+        The first drawing seed.
+    json
+        Also write the figures to this file.
+    device
+        Where to draw and judge.
+    """
+    from gander import evaluation as job
+
+    result = job.evaluate(
+        run,
+        metrics=metrics.split(",") if metrics else None,
+        data=data,
+        n=n,
+        seed=seed,
+        device=device,
+    )
+    if json:
+        job.write_json(result, json)
+    print(job.table(result))
+
+
+@app.command(name="list")
+def list_(what: str = "", /) -> None:
+    """What there is, with one line each: presets, data, metrics, objectives, backbones, kinds, schedules, settings.
+
+    Parameters
+    ----------
+    what
+        One of them; without it all but the settings.
+    """
+    from gander import listing
+
+    print(listing.listing(what))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line. Exit codes: 0 done, 1 a run that failed, 2 wrong use, 130 interrupted with the state saved."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """One command and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has no ² shows a question mark
+            stream.reconfigure(errors="replace")
+    try:
+        app(_spread(arguments), exit_on_error=False, print_error=False)
+    except SystemExit as done:  # how cyclopts ends a command
+        return _flushed(done.code if isinstance(done.code, int) else int(done.code is not None))
+    except CycloptsError as error:
+        print(f"gander: {_plain(error)}", file=sys.stderr)
+        return 2
+    except GanderError as error:
+        print(f"gander: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return _gone()
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"gander: {where}{error.strerror or error}.", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"gander: there is not enough memory for this. {error}".rstrip(), file=sys.stderr)
+        return 1
+    except RuntimeError as error:  # how PyTorch says it
+        if not any(word in str(error).lower() for word in OUT_OF_MEMORY):
+            raise
+        text = str(error).strip().splitlines()[0]
+        print(f"gander: there is not enough memory for this: {text}", file=sys.stderr)
+        return 1
+    return _flushed(0)
+
+
+def _flushed(code: int) -> int:
+    """The exit code once all that was printed has reached its reader."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _gone()
+    return code
+
+
+def _gone() -> int:
+    """The reader of a pipe, as `| head`, has gone: what is left goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _spread(arguments: list[str]) -> list[str]:
+    """``--set a=1 b=2`` as ``--set a=1 --set b=2``."""
+    spread: list[str] = []
+    in_set = False
+    for word in arguments:
+        if in_set and spread[-1] != "--set" and "=" in word and not word.startswith("-"):
+            spread.append("--set")
+        elif word.startswith("-") or (in_set and spread[-1] != "--set"):
+            in_set = word == "--set" or word.startswith("--set=")
+        spread.append(word)
+    return spread
+
+
+def _plain(error: CycloptsError) -> str:
+    """One line of a command line that could not be understood, and where to look."""
+    return f"{' '.join(str(error).split())} See gander --help."
+
+
+def _whole(option: str, number: float | None) -> int | None:
+    """A count given as 600000 or 6e5."""
+    if number is None:
+        return None
+    if not (math.isfinite(number) and number >= 1 and number == int(number)):
+        from gander.errors import ConfigError
+
+        raise ConfigError(f"{option} is a whole number of at least 1, given {number:g}.")
+    return int(number)

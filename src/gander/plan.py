@@ -1,0 +1,100 @@
+"""What a training command means, resolved against the data and the machine before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gander import backbones, data, engine, kinds, rng
+from gander import config as configuration
+from gander.codes import CodeSpec
+from gander.config import Config
+from gander.data import Data
+from gander.engine import Engine
+from gander.errors import CodeError, ConfigError
+from gander.game import Game
+from gander.model import Card
+from gander.objectives import OBJECTIVES
+from gander.penalties import PENALTIES
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training command means, resolved against the data and the machine, before anything is done."""
+
+    config: Config
+    images: Data
+    spec: CodeSpec
+    card: Card
+    machine: Engine
+
+    def game(self) -> Game:
+        """Fresh networks, their first weights a function of the seed."""
+        rng.seed_torch(self.config.training.seed, "weights", 0)
+        game = self.config.game
+        penalties = {name: float(getattr(game, name)) for name in PENALTIES if getattr(game, name)}
+        return Game(
+            spec=self.spec,
+            generator=self.card.build_generator(),
+            critic=self.card.build_critic(),
+            objective=OBJECTIVES[game.objective],
+            recogniser=game.recogniser,
+            penalties=penalties,
+        )
+
+
+def configured(
+    preset: str,
+    settings: Sequence[str],
+    data: str | None = None,
+    images: int | None = None,
+    seed: int | None = None,
+) -> Config:
+    """The preset or file under the command's options and ``--set``."""
+    return configuration.load(
+        preset,
+        settings,
+        data__source=data,
+        training__images=images,
+        training__seed=seed,
+    )
+
+
+def make_plan(config: Config, device: str | None = None) -> Plan:
+    """The handshake of configuration, data and machine: everything that can be wrong is found here."""
+    asked = config.data
+    images = data.load(asked.source, size=asked.size or None, channels=asked.channels or None)
+    machine = engine.start(device, config.training.precision, config.training.threads)
+    backbone = backbones.find(config.model.backbone)
+    backbones.check_size(config.model.backbone, *images.shape[1:])
+    if config.training.batch > len(images):
+        raise ConfigError(
+            f"training.batch is {config.training.batch} and there are {len(images):,} images; "
+            f"use at most that many, as --set batch={2 ** (len(images).bit_length() - 1)}."
+        )
+    spec = config.codes.resolve(column_kinds(images), images.label)
+    norm = config.model.critic_norm
+    card = Card(
+        spec=spec,
+        shape=images.shape,
+        backbone=config.model.backbone,
+        width=config.model.width or backbone.WIDTH,
+        critic_norm=backbone.NORM if norm == "auto" else norm,
+        preset=config.preset,
+        data=images.name,
+    )
+    training = replace(config.training, precision=machine.precision, threads=machine.threads)
+    return Plan(replace(config, training=training), images, spec, card, machine)
+
+
+def column_kinds(images: Data) -> dict[str, kinds.Kind]:
+    """The kind of every column that can steer; a column of one value cannot and is left out."""
+    found = {}
+    for name, column in images.columns.items():
+        if column.sort == "categorical" and len(column.names) < 2:
+            continue
+        try:
+            found[name] = kinds.of_column(column.sort, column.values, column.names)
+        except CodeError:  # a number that never changes
+            continue
+    return found

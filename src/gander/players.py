@@ -1,0 +1,138 @@
+"""Everything that learns, and how it is saved: networks, moving average, optimisers and one integer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gander import runs
+from gander.conditioning import SteeredGenerator
+from gander.config import Config
+from gander.errors import RunError
+from gander.game import Game
+from gander.model import Model
+from gander.plan import Plan
+from gander.runs import Run
+
+AVERAGE_RAMP = (
+    0.05  # the average forgets at least as fast as 5 % of what was seen (Karras et al., 2024)
+)
+
+
+@dataclass
+class Players:
+    """Everything that learns: what a saved state holds."""
+
+    game: Game
+    averaged: SteeredGenerator
+    optimisers: dict[str, torch.optim.Optimizer]
+    images_seen: int = 0
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {
+            "generator": self.game.generator,
+            "averaged": self.averaged,
+            "critic": self.game.critic,
+        }
+
+
+def make_players(plan: Plan) -> Players:
+    """Fresh networks and optimisers on the engine's device."""
+    game, machine, settings = plan.game(), plan.machine, plan.config.optimiser
+    averaged = copy.deepcopy(game.generator)
+    for network in (game.generator, game.critic, averaged):
+        machine.place(network)
+    averaged.requires_grad_(False)
+    betas = (settings.beta1, settings.beta2)
+    generator, critic = list(game.generator.parameters()), list(game.critic.parameters())
+    optimisers: dict[str, torch.optim.Optimizer] = {
+        "critic": machine.adam(critic, settings.critic_rate, betas),
+        "generator": machine.adam(generator, settings.generator_rate, betas),
+    }
+    if plan.config.game.recogniser == "joint" and plan.spec.recognised:
+        optimisers["recogniser"] = machine.adam(
+            [*generator, *critic], settings.recogniser_rate, betas
+        )
+    return Players(game, averaged, optimisers)
+
+
+def state(players: Players) -> dict[str, Tensor]:
+    """Every tensor that training depends on, by name."""
+    tensors = {
+        f"{who}.{name}": tensor
+        for who, network in players.networks.items()
+        for name, tensor in network.state_dict().items()
+    }
+    for who, adam in players.optimisers.items():
+        for number, moments in adam.state_dict()["state"].items():
+            for name, tensor in moments.items():
+                tensors[f"optimiser.{who}.{number}.{name}"] = tensor
+    return tensors
+
+
+def save(plan: Plan, players: Players, run: Run) -> None:
+    """The state for resuming, and the weights for drawing and reading."""
+    seen = players.images_seen
+    run.write_state(state(players), {"images_seen": seen, "schema": runs.SCHEMA})
+    facts = {"card": plan.card.to_dict(), "images_seen": seen, "schema": runs.SCHEMA}
+    for who, network in players.networks.items():
+        runs.write_tensors(run.weights_file(who), dict(network.state_dict()), facts)
+
+
+def restore(players: Players, run: Run) -> None:
+    """Puts the saved state back; a run without one begins at the beginning."""
+    saved = run.read_state()
+    if saved is None:
+        return
+    tensors, facts = saved
+    try:
+        for who, network in players.networks.items():
+            network.load_state_dict(_under(tensors, f"{who}."))
+        for who, adam in players.optimisers.items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in _under(tensors, f"optimiser.{who}.").items():
+                number, _, kind = name.partition(".")
+                moments.setdefault(int(number), {})[kind] = tensor
+            adam.load_state_dict({**adam.state_dict(), "state": moments})
+        players.images_seen = int(facts["images_seen"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise RunError(
+            f"{run.state_file} does not fit this run ({first}); move it away to begin again."
+        ) from None
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+@torch.no_grad()
+def average(config: Config, players: Players) -> None:
+    """One step of the generator's moving average, weights and batch statistics alike."""
+    halflife: float = config.optimiser.average_halflife
+    if halflife == 0:
+        halflife = 1e-9
+    halflife = (
+        min(halflife, max(1.0, AVERAGE_RAMP * players.images_seen)) if halflife >= 1 else halflife
+    )
+    images = config.training.batch * config.game.critic_steps
+    keep = 0.5 ** min(images / halflife, 1000.0)
+    live, slow = players.game.generator, players.averaged
+    before, after = slow.state_dict(keep_vars=True), live.state_dict(keep_vars=True)
+    pairs = [(before[name], after[name]) for name in after]
+    floats = [(a, b) for a, b in pairs if a.is_floating_point()]
+    torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - keep)
+    for a, b in pairs:
+        if not a.is_floating_point():
+            a.copy_(b)
+
+
+def model_of(plan: Plan, players: Players) -> Model:
+    """The players as a model that draws and reads, without touching their training state."""
+    generator, critic = copy.deepcopy(players.averaged), copy.deepcopy(players.game.critic)
+    return Model(plan.card, generator, critic, players.images_seen)

@@ -1,0 +1,236 @@
+"""The drawing job: what is asked for on the command line, to PNG sheets, single PNGs or arrays."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gander import images as pictures
+from gander import sheets
+from gander.codes import Values
+from gander.errors import CodeError, UseError, choose
+from gander.model import Model
+
+MOST = 1_000_000  # images in one call
+MOST_SWEPT = 1000  # values along a sweep
+ENDINGS = (".png", ".npz")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One code from end to end: its name and the values it visits."""
+
+    code: str
+    points: list[float]
+
+
+def sample(
+    model: Model,
+    out: str | Path,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    seeds: str | None = None,
+    settings: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+    sheet: str | None = None,
+) -> list[Path]:
+    """Draws and writes; returns the files written.
+
+    ``out`` ending in .png is one sheet, in .npz arrays (``images`` uint8 (N, H, W, C) and one array per code under its
+    name), anything else a folder of single PNGs, or of sheets when ``sheet`` (COLUMNSxROWS) is given. Raises ``UseError``.
+    """
+    out = Path(out)
+    if out.suffix and out.suffix.lower() not in ENDINGS and not out.is_dir():
+        raise UseError(f"--out {out}: give a .png, an .npz or a folder.")
+    fixed = parse_settings(model, settings)
+    asked = [parse_sweep(model, text) for text in sweeps]
+    grid = parse_sheet(sheet) if sheet else None
+    if n is not None and not 1 <= n <= MOST:
+        raise UseError(f"--n is from 1 to {MOST:,}, given {n}.")
+    if asked:
+        return _sweep(model, out, asked, fixed, parse_seeds(seeds) if seeds else [seed], n)
+    count = n or (grid[0] * grid[1] if grid else 64)
+    chosen = parse_seeds(seeds) if seeds else list(range(seed, seed + count))
+    values = model.values(chosen, **fixed)
+    if out.suffix.lower() == ".npz":
+        return _write_npz(model, values, out)
+    if out.suffix.lower() == ".png" or grid is not None:
+        return _write_sheets(model, values, out, grid)
+    return _write_singles(model, values, chosen, out)
+
+
+# ---------------------------------------------------------------------- what was asked
+def parse_settings(model: Model, settings: Sequence[str]) -> dict[str, Any]:
+    """``code=value`` words to codes and values, every name and value checked."""
+    fixed: dict[str, Any] = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UseError(f"--set takes code=value, given {text!r}; as --set {_example(model)}.")
+        _check_code(model, name.strip())
+        fixed[name.strip()] = value.strip()
+    model.values([0], **fixed)
+    return fixed
+
+
+def _check_code(model: Model, name: str) -> None:
+    """Refuses a code the model does not have, naming those it has."""
+    if name.partition(".")[0] not in model.spec.by_name:
+        knobs = [code.name for code in model.spec.knobs]
+        if not knobs:
+            raise CodeError(
+                f"this {model.spec.family} has no knob {name!r}: its only input is noise. Train a cgan, an acgan "
+                f"or an infogan to order what is drawn."
+            )
+        raise CodeError(choose(name, knobs, "code of this model"))
+
+
+def _example(model: Model) -> str:
+    knobs = [code.name for code in model.spec.knobs]
+    return f"{knobs[0]}=1" if knobs else "digit=3"
+
+
+def parse_sweep(model: Model, text: str) -> Sweep:
+    """``code``, ``code=a:b`` or ``code=a:b:n``."""
+    name, equals, span = text.partition("=")
+    _check_code(model, name)
+    code = model.spec.code(name.partition(".")[0])
+    if not equals:
+        points = model.points(name)
+        return Sweep(name, points)
+    parts = span.split(":")
+    try:
+        low, high = (code.resolved.parse(part) for part in parts[:2])
+        count = int(parts[2]) if len(parts) == 3 else None
+    except ValueError:
+        low, high, count = 0.0, 0.0, -1
+    if len(parts) not in (2, 3) or (count is not None and not 1 <= count <= MOST_SWEPT):
+        raise UseError(
+            f"--sweep takes code, code=a:b or code=a:b:n with n up to {MOST_SWEPT}, given {text!r}; "
+            f"as --sweep {name}=-1:1:9."
+        )
+    if count is None and code.resolved.discrete:
+        count = int(abs(high - low)) + 1
+    return Sweep(name, model.points(name, count, low, high))
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``0,1,4-6`` -> [0, 1, 4, 5, 6]."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        span = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
+        if not span or (span[2] and int(span[2]) < int(span[1])):
+            raise UseError(f"--seeds takes numbers and ranges, as 0,1,4-6; given {text!r}.")
+        last = int(span[2] or span[1])
+        if last - int(span[1]) + len(seeds) >= MOST or last >= 2**48:
+            raise UseError(f"--seeds: at most {MOST:,} seeds below 2^48, given {text!r}.")
+        seeds += range(int(span[1]), last + 1)
+    return seeds
+
+
+def parse_sheet(text: str) -> tuple[int, int]:
+    """``8x12`` -> 8 columns, 12 rows."""
+    size = re.fullmatch(r"(\d{1,3})[x×](\d{1,3})", text.strip())
+    if not size or not int(size[1]) or not int(size[2]):
+        raise UseError(f"--sheet takes COLUMNSxROWS, as 8x12; given {text!r}.")
+    return int(size[1]), int(size[2])
+
+
+# ---------------------------------------------------------------------- writing
+def _sweep(
+    model: Model,
+    out: Path,
+    sweeps: list[Sweep],
+    fixed: dict[str, Any],
+    seeds: list[int],
+    n: int | None,
+) -> list[Path]:
+    """One sweep: rows are classes, or seeds. Two: the first along the rows, the second along the columns."""
+    twice = {s.code for s in sweeps} & set(fixed)
+    if twice:
+        raise UseError(f"{', '.join(sorted(twice))} is both set and swept; drop one of the two.")
+    if len(sweeps) > 2 or (len(sweeps) == 2 and sweeps[0].code == sweeps[1].code):
+        raise UseError("--sweep takes one code, or two different ones: rows and columns.")
+    across = sweeps[-1]
+    if n is not None and len(seeds) == 1:
+        seeds = list(range(seeds[0], seeds[0] + n))
+    if out.suffix.lower() == ".npz" or len(sweeps) == 2:
+        down = sweeps[0].points if len(sweeps) == 2 else [None] * len(seeds)
+        rows = [seeds[0]] * len(down) if len(sweeps) == 2 else seeds
+        swept = dict(fixed) | {across.code: across.points * len(down)}
+        if len(sweeps) == 2:
+            swept[sweeps[0].code] = [p for p in down for _ in across.points]
+        values = model.values([s for s in rows for _ in across.points], **swept)
+        if out.suffix.lower() == ".npz":
+            return _write_npz(model, values, out)
+        names = [
+            f"{sweeps[0].code} {name}"
+            for name in sheets.point_names(model, sweeps[0].code, sweeps[0].points)
+        ]
+        heads = sheets.point_names(model, across.code, across.points)
+        picture = pictures.sheet(model.render(values), len(across.points), names, heads)
+    else:
+        plain = n is None and len(seeds) == 1 and sheets.class_code(model) is None
+        rows = list(range(seeds[0], seeds[0] + sheets.ROWS)) if plain else seeds
+        picture = sheets.sweep_sheet(model, across.code, across.points, fixed, rows)
+    path = out if out.suffix else out / f"sweep-{'-'.join(s.code for s in sweeps)}.png"
+    pictures.write_png(path, picture)
+    return [path]
+
+
+def _write_npz(model: Model, values: Values, out: Path) -> list[Path]:
+    """``images`` (N, H, W, C) uint8, and every code under its name: (N,), or (N, d) where it is wide."""
+    arrays = {"images": model.render(values).permute(0, 2, 3, 1).contiguous().numpy()}
+    for name, value in values.items():
+        narrow = value[:, 0] if value.dim() == 2 and value.shape[1] == 1 else value
+        arrays[name] = narrow.numpy()
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    pictures.write(out, buffer.getvalue())
+    return [out]
+
+
+def _write_sheets(
+    model: Model, values: Values, out: Path, grid: tuple[int, int] | None
+) -> list[Path]:
+    """Sheets of the size asked for, one file each; without a size, one sheet as square as it can be."""
+    count = len(next(iter(values.values())))
+    columns, rows = grid or (_columns(count), -(-count // _columns(count)))
+    each, written = columns * rows, []
+    for number, first in enumerate(range(0, count, each)):
+        part = {name: value[first : first + each] for name, value in values.items()}
+        path = out if out.suffix and count <= each else _numbered(out, number)
+        pictures.write_png(path, pictures.sheet(model.render(part), columns))
+        written.append(path)
+    return written
+
+
+def _columns(count: int) -> int:
+    """The columns of a sheet as square as it can be."""
+    return max(1, math.isqrt(count - 1) + 1)
+
+
+def _numbered(out: Path, number: int) -> Path:
+    if out.suffix:
+        return out.with_name(f"{out.stem}-{number:03d}{out.suffix}")
+    return out / f"sheet-{number:03d}.png"
+
+
+def _write_singles(model: Model, values: Values, seeds: list[int], out: Path) -> list[Path]:
+    """One PNG per seed, named after it, at the images' own size."""
+    written = []
+    for first in range(0, len(seeds), 1024):
+        part = {name: value[first : first + 1024] for name, value in values.items()}
+        for seed, image in zip(seeds[first:], model.render(part), strict=False):
+            path = out / f"seed-{seed:06d}.png"
+            pictures.write_png(path, pictures.picture(image))
+            written.append(path)
+    return written
