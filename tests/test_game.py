@@ -240,7 +240,8 @@ def conditioned_by_hand(game, form, noise, digits):
     def D(images):
         if form == "projection":
             features = game.critic.trunk(images)
-            matched = [features[i] @ row_of(game.critic.match["digit"], i) for i in rows]
+            scale = features.shape[1] ** -0.5
+            matched = [scale * features[i] @ row_of(game.critic.match["digit"], i) for i in rows]
             return game.critic.judge(features).squeeze(1) + torch.stack(matched)
         if form == "concat":
             planes = torch.zeros(len(digits), 3, *SHAPE[1:])
@@ -284,7 +285,8 @@ def test_every_kind_of_column_enters_by_every_form(form, column):
     latent, condition, extra = [noise], nothing(), 0.0
     if form == "projection":
         condition = told
-        extra = (game.critic.trunk(real) * game.critic.match[column](told)).sum(1)
+        features = game.critic.trunk(real)
+        extra = (features * game.critic.match[column](told)).sum(1) * features.shape[1] ** -0.5
     elif form == "concat":
         latent = [noise, told]
         images = torch.cat([real, told[:, :, None, None] * torch.ones(SHAPE[1:])], dim=1)
@@ -372,7 +374,8 @@ def test_a_mixture_is_the_sum_of_its_parts(backbone):
 
     def D(images):
         features = game.critic.trunk(torch.cat([images, planes], dim=1))
-        matched = (features * game.critic.match["digit"].weight.T[known["digit"]]).sum(1)
+        embedded = game.critic.match["digit"].weight.T[known["digit"]]
+        matched = (features * embedded).sum(1) / math.sqrt(features.shape[1])
         logit = game.critic.judge(features).squeeze(1) + matched
         return torch.sigmoid(logit), game.critic.reader.layers(features).split([3, 2, 2], dim=1)
 

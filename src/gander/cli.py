@@ -120,7 +120,7 @@ def sample(
     set_
         code=value, as digit=3 or garment=Coat or slant=-0.5. May be repeated.
     sweep
-        code or code=a:b or code=a:b:n: that code from end to end along the columns; twice for rows and columns.
+        code or code=a:b or code=a:b:n: that code from end to end along the columns; twice for rows and columns; all for every slider on one sheet.
     sheet
         COLUMNSxROWS of a sheet, as 8x12; more images than fit make more sheets.
     out
@@ -252,10 +252,10 @@ def run(arguments: list[str]) -> int:
     except SystemExit as done:  # how cyclopts ends a command
         return _flushed(done.code if isinstance(done.code, int) else int(done.code is not None))
     except CycloptsError as error:
-        print(f"gander: {_plain(error)}", file=sys.stderr)
+        _complain(_plain(error))
         return 2
     except GanderError as error:
-        print(f"gander: {error}", file=sys.stderr)
+        _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -263,18 +263,23 @@ def run(arguments: list[str]) -> int:
         return _gone()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"gander: {where}{error.strerror or error}.", file=sys.stderr)
+        _complain(f"{where}{error.strerror or error}.")
         return 2
     except MemoryError as error:
-        print(f"gander: there is not enough memory for this. {error}".rstrip(), file=sys.stderr)
+        _complain(f"there is not enough memory for this. {error}".rstrip())
         return 1
     except RuntimeError as error:  # how PyTorch says it
         if not any(word in str(error).lower() for word in OUT_OF_MEMORY):
             raise
-        text = str(error).strip().splitlines()[0]
-        print(f"gander: there is not enough memory for this: {text}", file=sys.stderr)
+        _complain(f"there is not enough memory for this: {str(error).strip().splitlines()[0]}")
         return 1
     return _flushed(0)
+
+
+def _complain(text: str) -> None:
+    """What went wrong; the names of strangers' files and classes may not steer the terminal."""
+    plain = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    print(f"gander: {plain}", file=sys.stderr)
 
 
 def _flushed(code: int) -> int:

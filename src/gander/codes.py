@@ -158,6 +158,11 @@ class CodeSpec:
             names = [code.name for code in self.codes]
             twice = sorted({name for name in names if names.count(name) > 1})
             raise CodeError(f"two codes are named {', '.join(map(repr, twice))}; names are unique.")
+        if all(code.enters == "normalisation" for code in self.codes):
+            raise CodeError(
+                "every code enters by normalisation, so there is nothing for the generator to start from; "
+                "add noise = gaussian(62)."
+            )
         if any(code.enters == "multiply" for code in self.codes) and not self.multiplied:
             raise CodeError(
                 "a code is fed by 'multiply', an embedding times the noise, but there is no noise; "
@@ -362,7 +367,7 @@ def _resolve(code: Code, columns: Mapping[str, Kind], label: str | None) -> Code
             f"{say}: column {wanted!r} is {column.name}, but the code says {code.kind.name}; "
             f"leave the kind out, the data know it."
         )
-    name = wanted if code.name == "label" else code.name
+    name = wanted if code.name == "label" and NAME.fullmatch(wanted) else code.name
     return replace(code, name=name, given=wanted, kind=column)
 
 

@@ -33,7 +33,8 @@ class ByName(nn.ModuleDict):
     """Layers under the names of codes, which may be words a network uses itself, as "type" or "values"."""
 
     def add_module(self, name: str, module: nn.Module | None) -> None:
-        self._modules[name] = module
+        if module is not None:
+            self._modules[name] = module
 
 
 class SteeredGenerator(nn.Module):

@@ -7,6 +7,7 @@ command line: ``[optimiser] critic_rate = 4e-4`` is ``--set optimiser.critic_rat
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -99,7 +100,7 @@ class OptimiserSettings:
 class TrainingSettings:
     """How long, and from which seed."""
 
-    images: int = setting(600_000, "real images the critic sees before the run is done", 1)
+    images: int = setting(400_000, "real images the critic sees before the run is done", 1)
     batch: int = setting(128, "images a step", 2, 65536)
     seed: int = setting(0, "everything random is a function of this and the position", 0)
     precision: Literal["auto", "fp32", "bf16"] = setting(
@@ -206,8 +207,7 @@ def load(name: str = "infogan", overrides: Iterable[str] = (), **options: Any) -
     for key, value in options.items():
         if value is not None:
             section, _, leaf = key.partition("__")
-            inner: Table = table.get(section, {})
-            table[section] = inner | {leaf: value}
+            table[section] = _inner(table, section) | {leaf: value}
     for override in overrides:
         _override(table, override)
     return from_dict(table)
@@ -230,21 +230,32 @@ def _override(table: Table, override: str) -> None:
     key = key.strip()
     if not equals or not key:
         raise ConfigError(f"--set takes key=value, given {override!r}; as in --set batch=64.")
-    said = table.get("codes", {})
-    codes: Table = CodeSpec.parse(said).to_dict() if isinstance(said, str) else said
-    table["codes"] = codes
     if key == "codes":
         table["codes"] = CodeSpec.parse(text).to_dict()
         return
+    said = table.get("codes", {})
+    codes = CodeSpec.parse(said).to_dict() if isinstance(said, str) else _inner(table, "codes")
+    table["codes"] = codes
+    of_code = key.startswith("codes.")
     head, _, rest = key.removeprefix("codes.").partition(".")
-    if head in codes and rest:
+    if of_code and head not in codes:
+        raise ConfigError(f"--set {key}: {choose(head, codes, 'code of this specification')}")
+    if rest and head in codes and (of_code or head not in SETTINGS):
         valid = (*CODE_KEYS, "kind", "size", "low", "high", "probs", "names")
         if rest not in valid:
             raise ConfigError(f"code {head!r}: {choose(rest, valid, 'setting of a code')}")
-        codes[head] = dict(codes[head]) | {rest: _value(text)}
+        codes[head] = _inner(codes, head) | {rest: _value(text)}
         return
     section, leaf = locate(key)
-    table[section] = {**table.get(section, {}), leaf: _value(text)}
+    table[section] = _inner(table, section) | {leaf: _value(text)}
+
+
+def _inner(table: Table, name: str) -> Table:
+    """A copy of the table under that name, to lay settings on; empty where there is none."""
+    inner = table.get(name, {})
+    if not isinstance(inner, Mapping):
+        raise ConfigError(f"[{name}] is a table of settings, given {inner!r}.")
+    return dict(inner)
 
 
 def locate(key: str) -> tuple[str, str]:
@@ -317,6 +328,7 @@ def _checked(section: str, setting: dataclasses.Field[Any], value: Any) -> Any:
     if wanted is int and isinstance(value, float) and value.is_integer():
         value = int(value)  # 6e5 images
     right = isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
+    right = right and not (wanted is float and not math.isfinite(value))
     if not right:
         kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[
             wanted
@@ -336,7 +348,11 @@ def differences(old: Config, new: Config) -> list[str]:
     How long a run is and what it reports are not among them, unless its rates decay over its length.
     """
     free = {"report", "preset"}
-    before, after = _flat(old.to_dict()), _flat(new.to_dict())
+    before, after = (
+        # the order of the codes is that of the networks' inputs
+        _flat(config.to_dict()) | {"codes": " ".join(config.codes.by_name)}
+        for config in (old, new)
+    )
     lines = []
     for key in sorted(before.keys() | after.keys()):
         if key.partition(".")[0] in free:

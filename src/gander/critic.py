@@ -53,8 +53,11 @@ class Critic(nn.Module):
         self.trunk = build(self.entry.channels, shape[1:], width, norm == "batch")
         features = int(self.trunk.features)  # type: ignore[arg-type]
         self.judge = nn.Linear(features, 1)
+        self.scale = (
+            features**-0.5
+        )  # an inner product of F features would move √F times as fast as they do
         self.match = ByName(
-            {c.name: embedding(c, features, 0.02) for c in spec.codes if c.shown == "projection"}
+            {c.name: embedding(c, features, 0.1) for c in spec.codes if c.shown == "projection"}
         )
         hidden = int(self.trunk.reader_hidden)  # type: ignore[arg-type]
         self.reader = (
@@ -74,7 +77,7 @@ class Critic(nn.Module):
         logit = self.judge(features).squeeze(1)
         for name, match in self.match.items():
             encoding, known = told[name]
-            logit = logit + (features * match(encoding) * known).sum(1)
+            logit = logit + (features * match(encoding) * known).sum(1) * self.scale
         if self.reader is None:
             return Verdict(logit.float(), features[:, :0].float())
         params = self.reader(features if trunk_feels else features.detach())

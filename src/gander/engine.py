@@ -7,6 +7,7 @@ step. Networks are not wrapped: a player is a list of parameters, its gradients 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from gander.errors import ConfigError, TrainingFailed
 
@@ -53,11 +55,23 @@ class Engine:
 
     @contextlib.contextmanager
     def arithmetic(self) -> Iterator[None]:
-        """The precision of what is computed inside."""
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=True
-        ):
-            yield
+        """The precision of what is computed inside.
+
+        What is not a number is let through, for ``check_finite`` to report by name: PyTorch's distributions would stop at
+        it with a text for programmers, and wait for the device to look.
+        """
+        strict: bool = Distribution._validate_args
+        Distribution.set_default_validate_args(False)
+        try:
+            with torch.autocast(
+                self.device.type,
+                torch.bfloat16,
+                enabled=self.precision == "bf16",
+                cache_enabled=True,
+            ):
+                yield
+        finally:
+            Distribution.set_default_validate_args(strict)
 
     def adam(
         self, parameters: Sequence[nn.Parameter], rate: float, betas: tuple[float, float]
@@ -119,9 +133,19 @@ def has_bf16(device: torch.device) -> bool:
 def check_finite(terms: dict[str, float], images_seen: int) -> None:
     """Stops a run one of whose terms is no longer a number."""
     for name, value in terms.items():
-        if value != value or value in (float("inf"), float("-inf")):
-            raise TrainingFailed(
-                f"the term {name!r} became {value} after {images_seen:,} images. The last good state is "
-                f"kept. Try a lower rate (--set critic_rate=1e-4), a penalty (--set r1=1) or "
-                f"--set precision=fp32, with --new."
-            )
+        if not math.isfinite(value):
+            raise _diverged(f"the term {name!r} became {value}", images_seen)
+
+
+def check_weights(tensors: dict[str, Tensor], images_seen: int) -> None:
+    """Stops a run one of whose tensors is no longer of numbers, so that no such state replaces a good one."""
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise _diverged(f"{name!r} holds values that are no numbers", images_seen)
+
+
+def _diverged(what: str, images_seen: int) -> TrainingFailed:
+    return TrainingFailed(
+        f"{what} after {images_seen:,} images. The last good state is kept. Try a lower rate "
+        f"(--set critic_rate=1e-4), a penalty (--set r1=1) or --set precision=fp32, with --new."
+    )

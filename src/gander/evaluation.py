@@ -78,7 +78,7 @@ def _chosen(names: Sequence[str] | None) -> dict[str, metrics.Measure]:
 
 
 def to_dict(result: Evaluation) -> dict[str, Any]:
-    """As ``gander evaluate --json`` writes it; null where a bound does not apply."""
+    """All of an evaluation, as a line of metrics.jsonl keeps it; null where a bound does not apply."""
     return {
         "metrics": {name: asdict(figure) for name, figure in result.figures.items()},
         "missing": result.missing,
@@ -89,7 +89,13 @@ def to_dict(result: Evaluation) -> dict[str, Any]:
 
 
 def write_json(result: Evaluation, path: str | Path) -> None:
-    write(Path(path), (json.dumps(to_dict(result), indent=2) + "\n").encode())
+    """What other people's scripts read: value, floor and ceiling of each figure, and of what."""
+    figures = {
+        name: {"value": figure.value, "floor": figure.floor, "ceiling": figure.ceiling}
+        for name, figure in result.figures.items()
+    }
+    table = {"metrics": figures, "run": result.run, "data": result.data, "n": result.n}
+    write(Path(path), (json.dumps(table, indent=2) + "\n").encode())
 
 
 def table(result: Evaluation) -> str:

@@ -14,7 +14,7 @@ SAMPLE = 256  # images looked at
 COLLAPSED = 0.3  # of the spread of real images, below which samples count as collapsed
 WON = 0.9995  # of the pairs (real, fake) told apart, above which the critic has won
 DEAD = 0.05  # of its ceiling, below which a code carries nothing
-COLLAPSE_AFTER, WON_AFTER, DEAD_AFTER = 5_000, 50_000, 50_000  # images seen before each is said
+COLLAPSE_AFTER, WON_AFTER, DEAD_AFTER = 30_000, 50_000, 50_000  # images seen before each is said
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ def examine(model: Model, data: Data, images_seen: int) -> Check:
     assert critic is not None
     values = {k: v.to(device) for k, v in spec.draw_at(range(SAMPLE)).items()}
     fake = model.generator(values)
-    real = to_unit(data.images[:SAMPLE].to(device))
-    known = spec.known({n: c.values[:SAMPLE].to(device) for n, c in data.columns.items()})
+    rows = torch.linspace(0, len(data) - 1, min(SAMPLE, len(data))).long()  # all through the set
+    real = to_unit(data.images[rows].to(device))
+    known = spec.known({n: c.values[rows].to(device) for n, c in data.columns.items()})
     paired = {k: v[: len(real)] for k, v in values.items()}
     on_fake = critic(fake, spec.reveal(values, {}), real=False)
     on_real = critic(real, spec.reveal(spec.overlay(paired, known), known), real=True)

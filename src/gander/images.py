@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -52,6 +53,10 @@ def sheet(
     count, channels, height, width = images.shape
     rows = -(-count // columns)
     scale = scale or max(1, -(-LEAST_SIDE // max(height, width)))
+    row_names, column_names = (
+        ["".join(c if c.isprintable() else " " for c in name) for name in names]
+        for names in (row_names, column_names)
+    )
     letter = max(11, 6 * scale)  # pixels
     font = ImageFont.load_default(letter)
     left = max((round(font.getlength(name)) + 8 for name in row_names), default=0)
@@ -82,6 +87,16 @@ def write_png(path: Path, image: Image.Image) -> None:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=4)
     write(path, buffer.getvalue())
+
+
+def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays under any names as a compressed .npz (numpy's own writer refuses the name "file")."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+    return buffer.getvalue()
 
 
 def write(path: Path, content: bytes) -> None:

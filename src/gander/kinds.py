@@ -23,7 +23,9 @@ from torch import distributions as td
 from gander import rng
 from gander.errors import CodeError, choose
 
-PROFILE_FLOOR = 3e-3  # squared error, in units of the encoding, below which reading better earns nothing
+PROFILE_FLOOR = (
+    3e-3  # squared error, in units of the encoding, below which reading better earns nothing
+)
 QUANTILES = 65  # knots kept of a continuous column, enough to redraw its distribution
 
 

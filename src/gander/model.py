@@ -28,6 +28,7 @@ must give one image whatever is drawn beside it."""
 SWEEP = 9
 Network = TypeVar("Network", bound=nn.Module)
 LARGEST_SIDE, LARGEST_WIDTH = 1024, 8192  # of a network that a card may ask for
+LARGEST_INPUT = 100_000  # columns of all codes together
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Card:
             raise RunError(
                 f"the card of these weights asks for images {shape}, width {card.width}."
             )
+        if sum(code.resolved.width for code in card.spec.codes) > LARGEST_INPUT:
+            raise RunError(f"the card of these weights asks for codes of over {LARGEST_INPUT:,}.")
         return card
 
     def build_generator(self) -> SteeredGenerator:
@@ -318,7 +321,7 @@ def _filled(build: Callable[[], Network], tensors: dict[str, Tensor], file: Path
     """A network with the weights of a file; it is built in memory only if the file has all of its weights."""
     try:
         with torch.device("meta"):
-            build().load_state_dict(tensors)
+            build().load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise RunError(f"{file} does not fit the network its card describes: {first}") from None

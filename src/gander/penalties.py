@@ -36,7 +36,7 @@ def r2(score: Score, real: Tensor, fake: Tensor) -> Tensor:
 def gradient(score: Score, real: Tensor, fake: Tensor) -> Tensor:
     """E(|∇D(x̂)| - 1)² between real and fake (Gulrajani et al., 2017)."""
     mix = torch.rand(len(real), 1, 1, 1, device=real.device)
-    steep = slope(score, torch.lerp(real, fake, mix), False).flatten(1).norm(dim=1)
+    steep = slope(score, torch.lerp(real, fake.to(real.dtype), mix), False).flatten(1).norm(dim=1)
     penalty: Tensor = (steep - 1).square().mean()
     return penalty
 

@@ -11,9 +11,9 @@ from gander.codes import CodeSpec
 from gander.config import Config
 from gander.data import Data
 from gander.engine import Engine
-from gander.errors import CodeError, ConfigError
+from gander.errors import CodeError, ConfigError, DataError
 from gander.game import Game
-from gander.model import Card
+from gander.model import LARGEST_INPUT, Card
 from gander.objectives import OBJECTIVES
 from gander.penalties import PENALTIES
 
@@ -67,12 +67,25 @@ def make_plan(config: Config, device: str | None = None) -> Plan:
     machine = engine.start(device, config.training.precision, config.training.threads)
     backbone = backbones.find(config.model.backbone)
     backbones.check_size(config.model.backbone, *images.shape[1:])
+    if len(images) < 2:
+        raise DataError(f"{asked.source!r} has one image only; a game needs at least two.")
     if config.training.batch > len(images):
         raise ConfigError(
             f"training.batch is {config.training.batch} and there are {len(images):,} images; "
             f"use at most that many, as --set batch={2 ** (len(images).bit_length() - 1)}."
         )
-    spec = config.codes.resolve(column_kinds(images), images.label)
+    columns = column_kinds(images)
+    asked_for = {code.given or code.frequencies for code in config.codes.codes}
+    if "label" in asked_for and images.label is not None and images.label not in columns:
+        raise DataError(
+            f"every image of {asked.source!r} has the same {images.label}, so it steers nothing; train a preset "
+            f"that needs no label (gan, dcgan, infogan)."
+        )
+    spec = config.codes.resolve(columns, images.label)
+    if sum(code.resolved.width for code in spec.codes) > LARGEST_INPUT:
+        raise ConfigError(
+            f"the codes are {sum(code.resolved.width for code in spec.codes):,} numbers in all; at most {LARGEST_INPUT:,}."
+        )
     norm = config.model.critic_norm
     card = Card(
         spec=spec,

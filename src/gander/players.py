@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gander import runs
+from gander import engine, runs
 from gander.conditioning import SteeredGenerator
 from gander.config import Config
 from gander.errors import RunError
@@ -76,9 +76,10 @@ def state(players: Players) -> dict[str, Tensor]:
 
 
 def save(plan: Plan, players: Players, run: Run) -> None:
-    """The state for resuming, and the weights for drawing and reading."""
-    seen = players.images_seen
-    run.write_state(state(players), {"images_seen": seen, "schema": runs.SCHEMA})
+    """The state for resuming, and the weights for drawing and reading. Raises ``TrainingFailed`` for a state not worth keeping."""
+    seen, tensors = players.images_seen, state(players)
+    engine.check_weights(tensors, seen)
+    run.write_state(tensors, {"images_seen": seen, "schema": runs.SCHEMA})
     facts = {"card": plan.card.to_dict(), "images_seen": seen, "schema": runs.SCHEMA}
     for who, network in players.networks.items():
         runs.write_tensors(run.weights_file(who), dict(network.state_dict()), facts)
@@ -94,17 +95,27 @@ def restore(players: Players, run: Run) -> None:
         for who, network in players.networks.items():
             network.load_state_dict(_under(tensors, f"{who}."))
         for who, adam in players.optimisers.items():
+            parameters = [p for group in adam.param_groups for p in group["params"]]
             moments: dict[int, dict[str, Tensor]] = {}
             for name, tensor in _under(tensors, f"optimiser.{who}.").items():
                 number, _, kind = name.partition(".")
-                moments.setdefault(int(number), {})[kind] = tensor
+                moments.setdefault(int(number), {})[kind] = (
+                    tensor if kind == "step" else _laid_like(parameters[int(number)], tensor)
+                )
             adam.load_state_dict({**adam.state_dict(), "state": moments})
         players.images_seen = int(facts["images_seen"])
-    except (RuntimeError, KeyError, ValueError) as error:
+    except (RuntimeError, KeyError, IndexError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise RunError(
             f"{run.state_file} does not fit this run ({first}); move it away to begin again."
         ) from None
+
+
+def _laid_like(parameter: Tensor, moment: Tensor) -> Tensor:
+    """A moment in its parameter's memory layout: fused Adam on a CPU pairs the two by position in memory, not by index."""
+    if moment.shape != parameter.shape:
+        raise ValueError(f"a moment of {tuple(moment.shape)} for {tuple(parameter.shape)}")
+    return torch.empty_like(parameter, requires_grad=False).copy_(moment)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

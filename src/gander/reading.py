@@ -47,7 +47,7 @@ def read(
         columns.setdefault("label", _narrow(first.columns[first.label].values))
     if files:
         columns["file"] = np.repeat(list(files), [len(each) for each in loaded])
-    pictures.write(out, _npz(columns) if out.suffix.lower() == ".npz" else _csv(columns))
+    pictures.write(out, pictures.npz(columns) if out.suffix.lower() == ".npz" else _csv(columns))
     return out
 
 
@@ -89,12 +89,6 @@ def _single(model: Model, source: str) -> Data:
 def _narrow(values: Tensor) -> np.ndarray:
     narrow = values[:, 0] if values.dim() == 2 and values.shape[1] == 1 else values
     return narrow.cpu().numpy()
-
-
-def _npz(columns: dict[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **columns)  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 def _csv(columns: dict[str, np.ndarray]) -> bytes:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gander import images as pictures
 from gander import sheets
@@ -20,6 +17,8 @@ from gander.model import Model
 
 MOST = 1_000_000  # images in one call
 MOST_SWEPT = 1000  # values along a sweep
+MOST_PIXELS = 1 << 28  # of one sheet
+LAST_SEED = 2**48
 ENDINGS = (".png", ".npz")
 
 
@@ -51,14 +50,20 @@ def sample(
     if out.suffix and out.suffix.lower() not in ENDINGS and not out.is_dir():
         raise UseError(f"--out {out}: give a .png, an .npz or a folder.")
     fixed = parse_settings(model, settings)
+    if list(sweeps) == ["all"]:
+        return _every_knob(model, out, fixed, seed)
     asked = [parse_sweep(model, text) for text in sweeps]
     grid = parse_sheet(sheet) if sheet else None
+    if not -LAST_SEED < seed < LAST_SEED:
+        raise UseError(f"--seed is below 2^48, given {seed}.")
     if n is not None and not 1 <= n <= MOST:
         raise UseError(f"--n is from 1 to {MOST:,}, given {n}.")
     if asked:
-        return _sweep(model, out, asked, fixed, parse_seeds(seeds) if seeds else [seed], n)
+        return _sweep(model, out, asked, fixed, [seed] if seeds is None else parse_seeds(seeds), n)
     count = n or (grid[0] * grid[1] if grid else 64)
-    chosen = parse_seeds(seeds) if seeds else list(range(seed, seed + count))
+    chosen = list(range(seed, seed + count)) if seeds is None else parse_seeds(seeds)
+    if out.suffix.lower() == ".png" or grid is not None:
+        _check_sheet(model, grid or (_columns(len(chosen)), _columns(len(chosen))))
     values = model.values(chosen, **fixed)
     if out.suffix.lower() == ".npz":
         return _write_npz(model, values, out)
@@ -119,6 +124,8 @@ def parse_sweep(model: Model, text: str) -> Sweep:
         )
     if count is None and code.resolved.discrete:
         count = int(abs(high - low)) + 1
+    if code.resolved.name == "categorical" and low > high:
+        return Sweep(name, model.points(name, count, high, low)[::-1])
     return Sweep(name, model.points(name, count, low, high))
 
 
@@ -130,7 +137,7 @@ def parse_seeds(text: str) -> list[int]:
         if not span or (span[2] and int(span[2]) < int(span[1])):
             raise UseError(f"--seeds takes numbers and ranges, as 0,1,4-6; given {text!r}.")
         last = int(span[2] or span[1])
-        if last - int(span[1]) + len(seeds) >= MOST or last >= 2**48:
+        if last - int(span[1]) + len(seeds) >= MOST or last >= LAST_SEED:
             raise UseError(f"--seeds: at most {MOST:,} seeds below 2^48, given {text!r}.")
         seeds += range(int(span[1]), last + 1)
     return seeds
@@ -144,7 +151,35 @@ def parse_sheet(text: str) -> tuple[int, int]:
     return int(size[1]), int(size[2])
 
 
+def _overlap(a: str, b: str) -> bool:
+    """Whether two knobs are the same one, or one is a part of the other."""
+    return a == b or a.startswith(f"{b}.") or b.startswith(f"{a}.")
+
+
+def _check_sheet(model: Model, grid: tuple[int, int]) -> None:
+    """Refuses a sheet that no viewer would open."""
+    side = max(max(model.card.shape[1:]), pictures.LEAST_SIDE)
+    if grid[0] * grid[1] * side * side > MOST_PIXELS:
+        most = math.isqrt(MOST_PIXELS) // side
+        raise UseError(
+            f"a sheet of {grid[0]} x {grid[1]} images is too large to look at; give --sheet {most}x{most} or "
+            f"smaller (the rest goes to further sheets), an .npz or a folder."
+        )
+
+
 # ---------------------------------------------------------------------- writing
+def _every_knob(model: Model, out: Path, fixed: dict[str, Any], seed: int) -> list[Path]:
+    """``--sweep all``: one sheet, the rows are classes, each block of columns sweeps one slider."""
+    names = [name for name in sheets.sliders(model) if name not in fixed]
+    if not names:
+        raise UseError("--sweep all sweeps every slider, and this model has none left to turn.")
+    if out.suffix.lower() == ".npz":
+        raise UseError("--sweep all draws a sheet; give --out FILE.png or a folder.")
+    path = out if out.suffix else out / "knobs.png"
+    pictures.write_png(path, sheets.knobs_sheet(model, names, fixed=fixed, seed=seed))
+    return [path]
+
+
 def _sweep(
     model: Model,
     out: Path,
@@ -154,14 +189,19 @@ def _sweep(
     n: int | None,
 ) -> list[Path]:
     """One sweep: rows are classes, or seeds. Two: the first along the rows, the second along the columns."""
-    twice = {s.code for s in sweeps} & set(fixed)
+    twice = {s.code for s in sweeps if any(_overlap(s.code, name) for name in fixed)}
     if twice:
         raise UseError(f"{', '.join(sorted(twice))} is both set and swept; drop one of the two.")
-    if len(sweeps) > 2 or (len(sweeps) == 2 and sweeps[0].code == sweeps[1].code):
+    if len(sweeps) > 2 or (len(sweeps) == 2 and _overlap(sweeps[0].code, sweeps[1].code)):
         raise UseError("--sweep takes one code, or two different ones: rows and columns.")
     across = sweeps[-1]
     if n is not None and len(seeds) == 1:
         seeds = list(range(seeds[0], seeds[0] + n))
+    high = len(sweeps[0].points) if len(sweeps) == 2 else max(len(seeds), sheets.MOST_ROWS)
+    if high * len(across.points) > MOST:
+        raise UseError(f"that would be {high * len(across.points):,} images; at most {MOST:,}.")
+    if out.suffix.lower() != ".npz":
+        _check_sheet(model, (len(across.points), high))
     if out.suffix.lower() == ".npz" or len(sweeps) == 2:
         down = sweeps[0].points if len(sweeps) == 2 else [None] * len(seeds)
         rows = [seeds[0]] * len(down) if len(sweeps) == 2 else seeds
@@ -191,10 +231,8 @@ def _write_npz(model: Model, values: Values, out: Path) -> list[Path]:
     arrays = {"images": model.render(values).permute(0, 2, 3, 1).contiguous().numpy()}
     for name, value in values.items():
         narrow = value[:, 0] if value.dim() == 2 and value.shape[1] == 1 else value
-        arrays[name] = narrow.numpy()
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    pictures.write(out, buffer.getvalue())
+        arrays[f"{name}_code" if name == "images" else name] = narrow.numpy()
+    pictures.write(out, pictures.npz(arrays))
     return [out]
 
 

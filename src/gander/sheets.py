@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -81,19 +83,32 @@ def sweep_sheet(
     )
 
 
-def knobs_sheet(model: Model, codes: list[str], points: int = 7) -> Image.Image:
+def sliders(model: Model) -> list[str]:
+    """The knobs that are one number each."""
+    return [c.name for c in swept(model) if c.resolved.shape == (1,) and not c.resolved.discrete]
+
+
+def knobs_sheet(
+    model: Model,
+    codes: list[str],
+    points: int = 7,
+    fixed: Mapping[str, Any] = MappingProxyType({}),
+    seed: int = 0,
+) -> Image.Image:
     """Every knob on one sheet: the rows are classes, each block of columns sweeps one knob."""
     rows = class_code(model)
-    settings = row_settings(model, rows, {})
+    if rows is not None and rows.name in fixed:
+        rows = None
+    settings = row_settings(model, rows, dict(fixed))
+    seeds = [seed + k for k in range(len(settings)) for _ in range(points)]
     blocks, heads = [], []
     for name in codes:
         values = model.points(name, points)
-        swept: dict[str, Any] = {name: values * len(settings)}
+        ordered: dict[str, Any] = dict(fixed) | {name: values * len(settings)}
         if rows is not None:
-            swept[rows.name] = [s[rows.name] for s in settings for _ in values]
-        seeds = [k for k in range(len(settings)) for _ in values]
-        images = model.draw(seeds=seeds, **swept)
-        blocks.append(images.unflatten(0, (len(settings), len(values))))
+            ordered[rows.name] = [s[rows.name] for s in settings for _ in values]
+        images = model.render(model.values(seeds, **ordered))
+        blocks.append(images.view(len(settings), points, *images.shape[1:]))
         heads += [f"{name} {label}" for label in point_names(model, name, values)]
     together = torch.cat(blocks, dim=1).flatten(0, 1)
     return pictures.sheet(together, len(heads), row_names(rows, len(settings)), heads)
@@ -120,9 +135,9 @@ def write_samples(model: Model, folder: Path) -> list[Path]:
             points = model.points(name)[:MOST_ROWS]
             pictures.write_png(path, sweep_sheet(model, name, points, {}, list(range(ROWS))))
             written.append(path)
-    sliders = [c.name for c in swept(model) if c.resolved.width == 1 and not c.resolved.discrete]
-    if len(sliders) > 1:
+    names = sliders(model)
+    if len(names) > 1:
         path = folder / f"knobs-{stamp}.png"
-        pictures.write_png(path, knobs_sheet(model, sliders))
+        pictures.write_png(path, knobs_sheet(model, names))
         written.append(path)
     return written

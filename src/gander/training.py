@@ -111,6 +111,7 @@ def play(
             if last or _crossed(players.images_seen, config.report.sample_images, config):
                 sheets.write_samples(model_of(plan, players), run.samples)
             if last or time.monotonic() - saved_at > config.report.save_seconds:
+                engine.check_finite(tally.means(config.game.critic_steps), players.images_seen)
                 save(plan, players, run)
                 saved_at = time.monotonic()
             if last:

@@ -9,6 +9,7 @@ below zero, that class turns the other way). Floor 0, ceiling 1 or the judge's. 
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from gander.codes import Code
 from gander.metrics import CannotMeasure, Figure, Study
 
-EXHAUSTIVE = 6  # codes matched to factors by trying every assignment; beyond that greedily
+EXHAUSTIVE = 50_000  # assignments of codes to factors that are all tried; beyond that greedily
 
 
 def measure(study: Study) -> dict[str, Figure]:
@@ -87,13 +88,25 @@ def _classes(study: Study) -> list[Tensor]:
 def assign(strength: Tensor) -> list[int]:
     """For each row a column of its own, of the largest total; (R, C) -> R columns, repeated only where R > C."""
     rows, columns = strength.shape
-    if rows > columns or rows > EXHAUSTIVE:
+    if rows > columns:
         return [int(i) for i in strength.argmax(1)]
+    if math.perm(columns, rows) > EXHAUSTIVE:
+        return _greedily(strength)
     best = max(
         permutations(range(columns), rows),
         key=lambda p: sum(float(strength[r, c]) for r, c in enumerate(p)),
     )
     return list(best)
+
+
+def _greedily(strength: Tensor) -> list[int]:
+    """The strongest pair first, then the strongest among the rest."""
+    left, chosen = strength.clone(), [0] * len(strength)
+    for _ in range(len(strength)):
+        row, column = divmod(int(left.argmax()), left.shape[1])
+        chosen[row] = column
+        left[row], left[:, column] = -math.inf, -math.inf
+    return chosen
 
 
 def pearson(a: Tensor, b: Tensor) -> float:
