@@ -27,11 +27,10 @@ def trained(command: list[str]) -> tuple[float, float]:
 
 
 def measured(run: Path, n: int) -> dict[str, object]:
-    """What ``gander evaluate`` says of a run."""
-    file = run / "evaluation.json"
-    command = ["evaluate", str(run), "--n", str(n), "--json", str(file)]
+    """What ``gander evaluate`` says of a run: the last line of its metrics.jsonl."""
+    command = ["evaluate", str(run), "--n", str(n)]
     subprocess.run([sys.executable, "-m", "gander", *command], check=True)
-    return json.loads(file.read_text())
+    return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
 
 
 def main() -> None:

@@ -17,7 +17,11 @@ def figures(line: dict) -> dict[str, str]:
         bounds = "/".join(
             "-" if figure[b] is None else f"{figure[b]:.3g}" for b in ("floor", "ceiling")
         )
-        about = f" {figure['about'].partition(',')[0]}" if name.startswith("correlation") else ""
+        about = (
+            f" {figure.get('about', '').partition(',')[0]}"
+            if name.startswith("correlation")
+            else ""
+        )
         shown[name] = f"{figure['value']:.4f} ({bounds}){about}"
     return shown
 

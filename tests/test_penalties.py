@@ -44,6 +44,16 @@ def test_the_critic_learns_from_its_own_slope(name):
 
 
 @everyone
+def test_fakes_drawn_in_another_precision_are_as_good(name):
+    weight = images(9, 1)[0]
+    penalties = []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.manual_seed(0)
+        penalties.append(PENALTIES[name](linear(weight), images(0), images(1).to(dtype)))
+    torch.testing.assert_close(*penalties, rtol=1e-2, atol=1e-2)
+
+
+@everyone
 def test_a_flat_critic_has_finite_gradients(name):
     weight = torch.zeros(SHAPE, requires_grad=True)
     penalty = PENALTIES[name](linear(weight), images(0), images(1))

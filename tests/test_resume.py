@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import tiny
-from gander import cli, runs
-from gander.errors import TrainingFailed
+from gander import cli, runs, training
+from gander.errors import RunError, TrainingFailed
 from gander.runs import Run
 
 MEMBERS = {
@@ -23,36 +23,35 @@ MEMBERS = {
     "acgan": ("acgan",),
     "infogan": ("infogan",),
     "infogan-lsgan": ("infogan-lsgan",),  # dropout, two critic steps, a third optimiser
-    "penalised": ("acgan-infogan", "critic_norm=spectral", "r1=0.1", "r2=0.1", "gradient=1")
-    + ("decay=none", "average_halflife=100"),
+    "penalised": (
+        "acgan-infogan",
+        *("critic_norm=spectral", "r1=0.1", "r2=0.1", "gradient=1", "average_halflife=100"),
+    ),
 }
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("member", MEMBERS)
-def test_ten_steps_and_ten_more_are_twenty(member, precision, tmp_path):
+def test_ten_steps_and_ten_more_are_twenty(member, precision, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.sheets, "write_samples", lambda *_: [])  # see below
     preset, *settings = MEMBERS[member]
     settings.append(f"precision={precision}")
-    each = 2 if member == "infogan-lsgan" else 1
     # colour and more than one halving: else no convolution's memory layout is other than plain
     colour = {"data": tiny.source(channels=3, side=20)}
-    whole = tiny.train(preset, *settings, out=tmp_path / "whole", steps=20 * each, **colour)
-    tiny.train(preset, *settings, out=tmp_path / "parts", steps=10 * each, **colour)
+    whole = tiny.train(preset, *settings, out=tmp_path / "whole", steps=20, **colour)
+    tiny.train(preset, *settings, out=tmp_path / "parts", steps=10, **colour)
     first = tiny.state(tmp_path / "parts")
-    parts = tiny.train(preset, *settings, out=tmp_path / "parts", steps=20 * each, **colour)
+    parts = tiny.train(preset, *settings, out=tmp_path / "parts", steps=20, **colour)
     once, twice = tiny.state(whole), tiny.state(parts)
-    assert once["images_seen"] == 20 * each * tiny.BATCH
-    assert first["images_seen"] == 10 * each * tiny.BATCH
+    assert once["images_seen"] == 20 * tiny.BATCH
+    assert first["images_seen"] == 10 * tiny.BATCH
     assert not tiny.same(first, twice)  # the second half did something
     assert once.keys() == twice.keys()
     assert [name for name in once if not torch.equal(once[name], twice[name])] == []
     owners = {name.split(".")[0] for name in once}
     assert owners == {"generator", "averaged", "critic", "optimiser", "images_seen"}
     lines = Run(parts).lines()
-    assert [line["images_seen"] for line in lines] == [
-        10 * each * tiny.BATCH,
-        20 * each * tiny.BATCH,
-    ]
+    assert [line["images_seen"] for line in lines] == [10 * tiny.BATCH, 20 * tiny.BATCH]
 
 
 def test_a_state_holds_every_optimiser_of_the_game(tmp_path):
@@ -68,8 +67,8 @@ def test_another_seed_is_another_run():
 @pytest.mark.parametrize("preset", ["acgan-infogan", "infogan-lsgan"])
 def test_what_is_reported_does_not_change_the_bits(preset, tmp_path):
     often = ("log_images=1", "sample_images=16", "save_seconds=0", "tensorboard=true")
-    seldom = tiny.train(preset, out=tmp_path / "seldom", steps=6)
-    busy = tiny.train(preset, *often, out=tmp_path / "busy", steps=6)
+    seldom = tiny.train(preset, out=tmp_path / "seldom", steps=4)
+    busy = tiny.train(preset, *often, out=tmp_path / "busy", steps=4)
     assert tiny.same(tiny.state(seldom), tiny.state(busy))
     assert len(Run(busy).lines()) > len(Run(seldom).lines()) == 1
     assert len(list((busy / "samples").iterdir())) > len(list((seldom / "samples").iterdir()))
@@ -78,10 +77,10 @@ def test_what_is_reported_does_not_change_the_bits(preset, tmp_path):
 def test_an_interrupted_command_saves_says_how_to_go_on_and_ends_in_the_same_bits(
     tmp_path, monkeypatch, capfd
 ):
-    steps = 150
+    steps = 80
     command = ["train", "infogan", "--data", tiny.source()]
     command += ["--images", str(steps * tiny.BATCH), "--out", "stopped"]
-    command += ["--set", *tiny.SMALL, "log_images=320", "sample_images=100000", "decay=linear"]
+    command += ["--set", *tiny.SMALL, "log_images=160", "sample_images=100000", "decay=linear"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "gander", *command],
@@ -92,7 +91,7 @@ def test_an_interrupted_command_saves_says_how_to_go_on_and_ends_in_the_same_bit
     )
     log = tmp_path / "stopped" / "log.jsonl"
     deadline = time.monotonic() + 60
-    while not (log.is_file() and log.read_text().count("\n") >= 2) and process.poll() is None:
+    while not (log.is_file() and log.read_text().count("\n") >= 1) and process.poll() is None:
         assert time.monotonic() < deadline, "the run never wrote a report"
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
@@ -105,7 +104,7 @@ def test_an_interrupted_command_saves_says_how_to_go_on_and_ends_in_the_same_bit
     monkeypatch.chdir(tmp_path)
     assert cli.run(command) == 0
     assert f"resuming at {int(saved['images_seen']):,} images" in capfd.readouterr().err
-    settings = ("log_images=320", "sample_images=100000", "decay=linear")
+    settings = ("log_images=160", "sample_images=100000", "decay=linear")
     whole = tiny.train("infogan", *settings, out=tmp_path / "whole", steps=steps)
     assert tiny.same(tiny.state(whole), tiny.state(tmp_path / "stopped"))
     seen = [line["images_seen"] for line in Run(tmp_path / "stopped").lines()]
@@ -115,8 +114,6 @@ def test_an_interrupted_command_saves_says_how_to_go_on_and_ends_in_the_same_bit
 def test_a_termination_request_inside_a_program_stops_after_the_step_and_saves(
     tmp_path, monkeypatch
 ):
-    from gander import training
-
     step, done = training.step, []
 
     def interrupted(plan, players, tally):
@@ -153,9 +150,7 @@ def test_a_run_killed_before_its_first_save_begins_again(tmp_path, monkeypatch):
     whole = tiny.train("cgan", out=tmp_path / "whole", steps=4)
     run = Run(tmp_path / "run")
     plan = tiny.plan("cgan", images=4 * tiny.BATCH)
-    from gander.training import provenance
-
-    run.write_config(plan.config, provenance(plan))
+    run.write_config(plan.config, training.provenance(plan))
     run.append("log.jsonl", {"images_seen": 16, "seconds": 1.0, "terms": {}})
     tiny.train("cgan", out=run.path, steps=4)
     assert tiny.same(tiny.state(whole), tiny.state(run.path))
@@ -170,7 +165,8 @@ def test_a_run_that_is_done_stays_as_it_is(tmp_path, capfd):
     assert "is done" in capfd.readouterr().err
 
 
-def test_minutes_stop_a_run_and_the_same_command_goes_on(tmp_path):
+def test_minutes_stop_a_run_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(training.sheets, "write_samples", lambda *_: [])
     whole = tiny.train("infogan", "decay=linear", out=tmp_path / "whole", steps=9)
     for _ in range(3):
         tiny.train("infogan", "decay=linear", out=tmp_path / "run", steps=9, minutes=1e-9)
@@ -181,8 +177,6 @@ def test_minutes_stop_a_run_and_the_same_command_goes_on(tmp_path):
 
 @pytest.mark.parametrize("damage", ["cut", "alien", "missing", "wrong shape", "no integer"])
 def test_a_damaged_state_is_one_message_and_stays_where_it_is(damage, tmp_path):
-    from gander.errors import RunError
-
     run = Run(tiny.train("gan", out=tmp_path / "run", steps=2))
     tensors, facts = runs.read_tensors(run.state_file)
     if damage == "cut":
@@ -220,8 +214,6 @@ def test_a_term_that_is_no_number_stops_the_run_by_name_and_keeps_the_last_good_
 
 def test_a_state_that_is_no_number_never_replaces_a_good_one(tmp_path, monkeypatch):
     """The terms of a step may still be finite when its gradient was not: the weights are looked at before they are saved."""
-    from gander import training
-
     run = tiny.train("gan", out=tmp_path / "run", steps=2)
     kept = {p: p.read_bytes() for p in run.rglob("*.safetensors")}
     step = training.step
@@ -232,7 +224,7 @@ def test_a_state_that_is_no_number_never_replaces_a_good_one(tmp_path, monkeypat
             next(iter(players.game.critic.parameters())).view(-1)[0] = float("nan")
 
     monkeypatch.setattr(training, "step", poisoned)
-    with pytest.raises(TrainingFailed, match="'critic.trunk"):
+    with pytest.raises(TrainingFailed, match=r"'critic\.trunk"):
         tiny.train("gan", out=run, steps=3)
     assert {p: p.read_bytes() for p in run.rglob("*.safetensors")} == kept
 

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tiny
 from gander import training
 from gander.players import average, make_players
 from gander.runs import Run

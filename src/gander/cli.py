@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -69,25 +69,20 @@ def train(
     quiet
         Say nothing but errors.
     """
-    from gander import plan as plans
+    from gander import forecast, training
 
-    config = plans.configured(
-        preset, set_ or [], data=data, images=_whole("--images", images), seed=seed
-    )
-    if minutes is not None and not minutes > 0:
-        from gander.errors import ConfigError
-
-        raise ConfigError(f"--minutes is more than 0, given {minutes:g}.")
+    asked: dict[str, Any] = {
+        "data": data,
+        "out": out,
+        "seed": seed,
+        "device": device,
+        "settings": set_ or [],
+    }
+    asked |= {"images": _whole("--images", images), "new": new}
     if dry_run:
-        from gander import forecast
-
-        print(forecast.forecast(plans.make_plan(config, device), out, new))
-        return
-    from gander import progress, runs, training
-
-    plan = plans.make_plan(config, device)
-    run, resumed = runs.place(plan.config, plan.images.name, out, new)
-    print(training.play(plan, run, resumed, minutes, progress.Console(quiet)))
+        print(forecast.forecast(preset, **asked))
+    else:
+        print(training.train(preset, minutes=minutes, quiet=quiet, **asked))
 
 
 @app.command

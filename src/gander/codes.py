@@ -25,7 +25,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from gander import kinds, rng
+from gander import kinds, rng, spelling
 from gander.errors import CodeError, choose
 from gander.kinds import Kind
 
@@ -336,8 +336,7 @@ class CodeSpec:
     @classmethod
     def parse(cls, line: str) -> CodeSpec:
         """The one-line form, as ``noise:gaussian(62) digit:given,shown slant:uniform,recognised=0.1``."""
-        words = re.split(r"[\s;]+(?![^()]*\))", line.strip())
-        return cls(tuple(_code(*_parse_code(word)) for word in words if word))
+        return cls(tuple(_code(*said) for said in spelling.parse(line, CODE_KEYS)))
 
     def __str__(self) -> str:
         return " ".join(_spell(code) for code in self.codes)
@@ -402,79 +401,15 @@ def _code(name: str, table: Mapping[str, Any]) -> Code:
     return Code(name, kind, **own)
 
 
-def _parse_code(word: str) -> tuple[str, dict[str, Any]]:
-    name, colon, rest = word.partition(":")
-    if not colon or not rest:
-        raise CodeError(
-            f"{word!r} is not a code; write NAME:KIND(SIZE),… as in "
-            f"'noise:gaussian(62) digit:given,shown slant:uniform,recognised=0.1'."
-        )
-    table: dict[str, Any] = {}
-    for part in re.split(r",(?![^()]*\))", rest):
-        key, equals, value = part.partition("=") if "(" not in part else (part, "", "")
-        kind = re.fullmatch(r"([a-z]+)(?:\(([^()]*)\))?", part)
-        if kind and kind[1] in kinds.KINDS:
-            table |= _parse_kind(name, kind[1], kind[2])
-        elif key == "recognised":
-            table[key] = _weight(name, value) if equals else 1.0
-        elif key in ("given", "shown"):
-            table[key] = value if equals else True
-        elif key in CODE_KEYS and equals:
-            table[key] = value
-        else:
-            raise CodeError(
-                f"code {name!r}: {choose(key, (*kinds.KINDS, *CODE_KEYS), 'kind or setting')}"
-            )
-    return name, table
-
-
-def _weight(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise CodeError(f"code {name!r}: recognised is a weight, given {text!r}.") from None
-
-
-def _parse_kind(name: str, kind: str, arguments: str | None) -> dict[str, Any]:
-    table: dict[str, Any] = {"kind": kind}
-    try:
-        numbers = [float(n) for n in re.split(r"[,\s]+", (arguments or "").strip()) if n]
-    except ValueError:
-        raise CodeError(f"code {name!r}: {kind}({arguments}) takes numbers.") from None
-    if kind == "uniform" and len(numbers) in (2, 3):
-        table |= {"low": numbers[-2], "high": numbers[-1]}
-        numbers = numbers[:-2]
-    elif (kind in ("categorical", "binary") and len(numbers) > 1) or (
-        kind == "binary" and "." in (arguments or "")
-    ):
-        return table | {"size": len(numbers), "probs": numbers}
-    if len(numbers) > 1 or (numbers and not numbers[0].is_integer()):
-        raise CodeError(f"code {name!r}: {kind}({arguments}) is not a size.")
-    return table | ({"size": int(numbers[0])} if numbers else {})
-
-
 def _spell(code: Code) -> str:
-    parts = []
-    kind = code.kind
-    if kind is not None and code.given is None:
-        said = kind.to_dict()
-        if isinstance(kind, kinds.Uniform) and ("low" in said or "high" in said):
-            size = f"{kind.size}," if kind.size > 1 else ""
-            parts.append(f"uniform({size}{_short(kind.low)},{_short(kind.high)})")
-        elif said.get("probs") and not code.frequencies:
-            parts.append(f"{kind.name}({','.join(map(str, said['probs']))})")
-        else:
-            parts.append(kind.name + (f"({said['size']})" if "size" in said else ""))
-    for key in CODE_KEYS:
-        value = getattr(code, key)
-        if value in (None, 0.0) or value == Code.__dataclass_fields__[key].default:
-            continue
-        bare = (key, value) in (("given", code.name), ("shown", "projection"), ("recognised", 1.0))
-        text = _short(value) if key == "recognised" else value
-        parts.append(key if bare else f"{key}={text}")
-    return f"{code.name}:{','.join(parts)}"
-
-
-def _short(number: float) -> str:
-    """The shortest text that reads back as the number."""
-    return f"{number:g}" if float(f"{number:g}") == number else str(number)
+    """One code in the one-line form; a given code's kind is the data's to say."""
+    kind = code.kind.to_dict() if code.kind is not None and code.given is None else {}
+    if code.frequencies:
+        kind.pop("probs", None)
+    asked = {
+        key: value
+        for key in CODE_KEYS
+        if (value := getattr(code, key)) not in (None, 0.0)
+        and value != Code.__dataclass_fields__[key].default
+    }
+    return spelling.spell(code.name, kind, asked)

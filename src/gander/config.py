@@ -359,6 +359,9 @@ def differences(old: Config, new: Config) -> list[str]:
             continue
         if key == "training.images" and old.optimiser.decay == new.optimiser.decay == "none":
             continue
+        left_open = {"training.precision": "auto", "training.threads": 0}
+        if key in left_open and after[key] == left_open[key]:
+            continue
         if before.get(key) != after.get(key):
             lines.append(f"{key}: {before.get(key, 'not set')} -> {after.get(key, 'not set')}")
     return lines

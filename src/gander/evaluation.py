@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gander import data as sources
-from gander import metrics, model, runs
+from gander import metrics, model, report, runs
 from gander.errors import ConfigError, RunError
 from gander.images import write
 from gander.metrics import CannotMeasure, Figure, Study
@@ -70,6 +70,7 @@ def evaluate(
     place.append(
         "metrics.jsonl", {"images_seen": loaded.images_seen, "seed": seed, **to_dict(result)}
     )
+    report.write_report(place)
     return result
 
 

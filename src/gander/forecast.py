@@ -5,14 +5,14 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gander import config as configuration
 from gander import runs
-from gander.plan import Plan
+from gander.plan import Plan, configured, make_plan
 from gander.players import make_players, state
 from gander.progress import duration
 from gander.training import Tally, step
@@ -20,9 +20,26 @@ from gander.training import Tally, step
 STEPS = 3
 
 
-def forecast(plan: Plan, out: str | None, new: bool) -> str:
+def forecast(
+    preset: str = "infogan",
+    *,
+    data: str | None = None,
+    out: str | None = None,
+    images: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    settings: Sequence[str] = (),
+    new: bool = False,
+) -> str:
     """The resolved configuration, the data found, parameters, memory and estimated time, as text."""
-    run, resumed = runs.place(plan.config, plan.images.name, out, new)
+    config = configured(preset, settings, data=data, images=images, seed=seed)
+    plan = make_plan(config, device)
+    run, resumed = runs.place(config, plan.images.name, out, new)
+    return measured(plan, f"would {'resume' if resumed else 'begin'}  {run.path}")
+
+
+def measured(plan: Plan, ending: str) -> str:
+    """The same of a plan that is made, with a last line."""
     players = make_players(plan)
     step(plan, players, Tally())  # the first step also allocates
     began, seen = time.monotonic(), players.images_seen
@@ -44,7 +61,7 @@ def forecast(plan: Plan, out: str | None, new: bool) -> str:
         f"# memory        {_megabytes(held)} for data, networks and optimisers; {_megabytes(_peak(plan))} at the peak",
         f"# speed         about {speed:,.0f} images/s over {STEPS} steps",
         f"# time          about {duration(total / speed)} for {total:,} images",
-        f"# would {'resume' if resumed else 'begin'}  {run.path}",
+        f"# {ending}",
     ]
     return "\n".join(lines)
 

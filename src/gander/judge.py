@@ -22,7 +22,7 @@ from gander.data import Column, Data
 from gander.errors import DataError, RunError
 from gander.images import to_unit
 
-VERSION = 2
+VERSION = 3
 BATCH, STEPS = 128, 700
 RATE = 3e-3
 SHIFT = 1  # pixels images are moved by while it learns
@@ -55,8 +55,8 @@ class Judge(nn.Module):
         for before, after, stride in (
             (channels, 32, 2),
             (32, 64, 1),
+            (64, 64, 2),
             (64, 128, 2),
-            (128, 128, 2 if min(shape[1:]) > 40 else 1),
         ):
             layers += [
                 nn.Conv2d(before, after, 3, stride, 1, bias=False),

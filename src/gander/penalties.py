@@ -30,7 +30,7 @@ def r1(score: Score, real: Tensor, fake: Tensor) -> Tensor:
 
 def r2(score: Score, real: Tensor, fake: Tensor) -> Tensor:
     """½ E|∇D(x̃)|² on generated images (Mescheder et al., 2018)."""
-    return 0.5 * slope(score, fake, False).square().flatten(1).sum(1).mean()
+    return 0.5 * slope(score, fake.to(real.dtype), False).square().flatten(1).sum(1).mean()
 
 
 def gradient(score: Score, real: Tensor, fake: Tensor) -> Tensor:

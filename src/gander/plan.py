@@ -11,11 +11,12 @@ from gander.codes import CodeSpec
 from gander.config import Config
 from gander.data import Data
 from gander.engine import Engine
-from gander.errors import CodeError, ConfigError, DataError
+from gander.errors import CodeError, ConfigError, DataError, RunError
 from gander.game import Game
 from gander.model import LARGEST_INPUT, Card
 from gander.objectives import OBJECTIVES
 from gander.penalties import PENALTIES
+from gander.runs import Run
 
 
 @dataclass(frozen=True)
@@ -82,22 +83,59 @@ def make_plan(config: Config, device: str | None = None) -> Plan:
             f"that needs no label (gan, dcgan, infogan)."
         )
     spec = config.codes.resolve(columns, images.label)
-    if sum(code.resolved.width for code in spec.codes) > LARGEST_INPUT:
-        raise ConfigError(
-            f"the codes are {sum(code.resolved.width for code in spec.codes):,} numbers in all; at most {LARGEST_INPUT:,}."
-        )
-    norm = config.model.critic_norm
+    check_spec(spec, config)
     card = Card(
         spec=spec,
         shape=images.shape,
         backbone=config.model.backbone,
         width=config.model.width or backbone.WIDTH,
-        critic_norm=backbone.NORM if norm == "auto" else norm,
+        critic_norm=critic_norm(config),
         preset=config.preset,
         data=images.name,
     )
     training = replace(config.training, precision=machine.precision, threads=machine.threads)
     return Plan(replace(config, training=training), images, spec, card, machine)
+
+
+def as_before(plan: Plan, config: Config, run: Run, device: str | None) -> Plan:
+    """The plan of a run that is resumed: what was left to the machine stays as it was, and the data must be the same."""
+    resolved = run.origin()["resolved"]
+    if resolved.get("fingerprint") != plan.images.fingerprint:
+        raise RunError(
+            f"{run.path} was trained on other images: {config.data.source!r} has changed since "
+            f"(there were: {'; '.join(resolved.get('found', [])[:1])}). Add --new to begin a new run."
+        )
+    old, asked = run.read_config().training, config.training
+    precision = old.precision if asked.precision == "auto" else asked.precision
+    machine = engine.start(device, precision, asked.threads or old.threads)
+    training = replace(asked, precision=machine.precision, threads=machine.threads)
+    return replace(plan, config=replace(plan.config, training=training), machine=machine)
+
+
+def check_spec(spec: CodeSpec, config: Config) -> None:
+    """Refuses what only the resolved specification and the settings together show to be wrong."""
+    width = sum(code.resolved.width for code in spec.codes)
+    if width > LARGEST_INPUT:
+        raise ConfigError(f"the codes are {width:,} numbers in all; at most {LARGEST_INPUT:,}.")
+    for code in spec.given:
+        if config.game.recogniser == "joint" and code.recognised and code.learns == "real":
+            raise ConfigError(
+                f"game.recogniser is joint, a third optimiser that teaches the recogniser on generated images, but "
+                f"code {code.name!r} learns from real images alone; set {code.name}.learns=both, "
+                f"or recogniser=critic."
+            )
+
+
+def critic_norm(config: Config) -> str:
+    """The critic's normalisation, the backbone's own where the settings leave it open."""
+    name, own = config.model.backbone, backbones.find(config.model.backbone).NORM
+    asked = config.model.critic_norm
+    if asked == "batch" and own != "batch":
+        raise ConfigError(
+            f"model.critic_norm: the {name} backbone has no batch normalisation in its critic; "
+            f"valid: auto, spectral, none."
+        )
+    return own if asked == "auto" else asked
 
 
 def column_kinds(images: Data) -> dict[str, kinds.Kind]:

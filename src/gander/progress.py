@@ -97,10 +97,12 @@ class Console:
         verb = f"resuming at {images_seen:,} images" if resumed else "new run"
         self.say(f"  {verb}: {run.path}")
 
-    def already_done(self, run: Run, images_seen: int) -> None:
+    def already_done(self, run: Run, images_seen: int, decays: bool) -> None:
+        ways = ["--new begins afresh", f"gander sample {run.path} --out sheet.png draws"]
+        if not decays:  # a schedule over its length cannot be lengthened
+            ways.insert(0, "a larger --images goes on")
         self.say(
-            f"{run.path} is done: it has seen {images_seen:,} images. Give a larger --images to go on, "
-            f"--new to begin afresh, or draw: gander sample {run.path} --out sheet.png"
+            f"{run.path} is done: it has seen {images_seen:,} images. Next: {', '.join(ways)}."
         )
 
     def end(self, run: Run, images_seen: int, total: int, interrupted: bool) -> None:

@@ -122,7 +122,7 @@ def page(facts: Facts) -> str:
     data = facts.resolved.get("data") or table(facts.tables.get("data")).get("source", "images")
     title = f"{text(facts.resolved.get('family', 'A run'))} on {text(data)}"
     total = number(table(facts.tables.get("training")).get("images"))
-    lead = f"{facts.images_seen:,}{f' of {total:,.0f}' if total else ''} images seen"
+    lead = f"{facts.images_seen:,}{f' of {total:,.0f}' if total and total > facts.images_seen else ''} images seen"
     seconds = number(facts.log[-1].get("seconds")) if facts.log else None
     lead += f" in {seconds / 60:,.1f} minutes" if seconds is not None else ""
     parts = (_codes, _sheets, _evaluation, _alarms, _curves, _commands, _provenance)

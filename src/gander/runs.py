@@ -86,6 +86,11 @@ class Run:
             )
         return table
 
+    def origin(self) -> dict[str, Any]:
+        """The resolved specification and the provenance of a run, as they were written when it began."""
+        table = self.read_tables()
+        return {name: table.get(name, {}) for name in ("resolved", "provenance")}
+
     # ------------------------------------------------------------------ lines
     def append(self, file: str, line: Mapping[str, Any]) -> None:
         """Adds one line to a .jsonl file."""

@@ -109,7 +109,11 @@ def knobs_sheet(
             ordered[rows.name] = [s[rows.name] for s in settings for _ in values]
         images = model.render(model.values(seeds, **ordered))
         blocks.append(images.view(len(settings), points, *images.shape[1:]))
-        heads += [f"{name} {label}" for label in point_names(model, name, values)]
+        ends = point_names(model, name, values)
+        middle = points // 2
+        heads += [
+            name if i == middle else ends[i] if i in (0, points - 1) else "" for i in range(points)
+        ]
     together = torch.cat(blocks, dim=1).flatten(0, 1)
     return pictures.sheet(together, len(heads), row_names(rows, len(settings)), heads)
 
@@ -119,7 +123,7 @@ def point_names(model: Model, code: str, points: list[float]) -> list[str]:
     names = getattr(model.spec.code(code.partition(".")[0]).resolved, "names", ())
     if names and "." not in code:
         return [str(names[int(p)])[:10] for p in points]
-    return [f"{p:.3g}" for p in points]
+    return [f"{round(p, 6) + 0.0:.3g}" for p in points]  # adding 0 takes the sign off -0
 
 
 def write_samples(model: Model, folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ random is a function of (seed, position), so the same command resumes to the sam
 from __future__ import annotations
 
 import platform
+import shlex
 import signal
 import sys
 import time
@@ -22,10 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gander import __version__, engine, health, progress, rng, runs, sheets
+from gander import __version__, engine, health, progress, report, rng, runs, sheets
 from gander.codes import Values
 from gander.config import Config
-from gander.plan import Plan, configured, make_plan
+from gander.errors import ConfigError
+from gander.plan import Plan, as_before, configured, make_plan
 from gander.players import Players, average, make_players, model_of, restore, save
 from gander.runs import Run
 
@@ -72,9 +74,13 @@ def train(
     The same call again resumes. ``settings`` are the command line's ``--set``, as ``["batch=64", "c1.recognised=0.5"]``. Raises
     ``UseError`` for a wrong request and ``TrainingFailed`` for a run that went wrong.
     """
+    if minutes is not None and not minutes > 0:
+        raise ConfigError(f"--minutes is more than 0, given {minutes:g}.")
     config = configured(preset, settings, data=data, images=images, seed=seed)
     plan = make_plan(config, device)
-    run, resumed = runs.place(plan.config, plan.images.name, out, new)
+    run, resumed = runs.place(config, plan.images.name, out, new)
+    if resumed:
+        plan = as_before(plan, config, run, device)
     return play(plan, run, resumed, minutes, progress.Console(quiet))
 
 
@@ -87,12 +93,12 @@ def play(
     if resumed:
         restore(players, run)
         run.rewind(players.images_seen)
-    else:
-        run.write_config(plan.config, provenance(plan))
+    run.write_config(plan.config, run.origin() if resumed else provenance(plan))
     config, total = plan.config, plan.config.training.images
     console.begin(plan, run, players.images_seen, resumed)
     if players.images_seen >= total:
-        console.already_done(run, players.images_seen)
+        decays = config.optimiser.decay != "none"
+        console.already_done(run, players.images_seen, decays)
         return run.path
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     saved_at = time.monotonic()
@@ -106,7 +112,7 @@ def play(
             last = players.images_seen >= total
             last = last or time.monotonic() > deadline or bool(interrupted)
             if last or tally.images >= config.report.log_images:
-                before += report(plan, players, run, tally, before, bar, board)
+                before += write_line(plan, players, run, tally, before, bar, board)
                 tally = Tally()
             if last or _crossed(players.images_seen, config.report.sample_images, config):
                 sheets.write_samples(model_of(plan, players), run.samples)
@@ -117,6 +123,7 @@ def play(
             if last:
                 break
     board.close()
+    report.write_report(run)
     console.end(run, players.images_seen, total, bool(interrupted))
     if interrupted:
         raise KeyboardInterrupt
@@ -224,13 +231,13 @@ def provenance(plan: Plan) -> dict[str, Any]:
             "machine": f"{platform.system()} {platform.machine()}",
             "engine": plan.machine.description,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": shlex.join(["gander", *sys.argv[1:]]),
         },
     }
 
 
 # ---------------------------------------------------------------------- reports
-def report(
+def write_line(
     plan: Plan,
     players: Players,
     run: Run,

@@ -27,7 +27,7 @@ from gander.data import Column, Data
 from gander.data.reading.places import cache_folder, write_whole
 from gander.errors import DataError
 
-VERSION = 1  # raised whenever the same factors would draw other pixels
+VERSION = 2  # raised whenever the same factors would draw other pixels
 COUNTS = {"train": 60_000, "test": 10_000}
 SIDE = 28  # pixels, unless told
 SMALLEST, LARGEST = 16, 128  # pixels a side
@@ -75,7 +75,7 @@ def drawn(
         factors = _factors(u[:, 1:], side)
         draw = partial(_draw, masks, which, factors, side)
         if count == COUNTS[part]:
-            images, note = _cached(f"{name}-{part}-{side}", masks, count, side, draw)
+            images, note = _cached(f"{name}-{part}-{side}", masks, u, side, draw)
             notes += note
         else:
             images = draw()
@@ -218,17 +218,19 @@ def looked_up(
 
 
 def _cached(
-    stem: str, masks: list[np.ndarray], count: int, side: int, draw: partial[np.ndarray]
+    stem: str, masks: list[np.ndarray], u: np.ndarray, side: int, draw: partial[np.ndarray]
 ) -> tuple[np.ndarray, list[str]]:
     """The drawn images, from the cache when they are there and whole, and lines on what failed.
 
-    The name carries a digest of all that decides the pixels, so that another font or version is
-    another file.
+    The name carries a digest of all that decides the pixels, the random numbers ``u`` among them, so that
+    another font, version or stream is another file.
     """
+    count = len(u)
     decides = repr(
         (VERSION, SLANT, STROKE, SIZE, SHIFT, WIDEST, MARGIN, SUPERSAMPLE, EDGE, count, side)
     )
     key = hashlib.sha256(decides.encode())
+    key.update(u.tobytes())
     for mask in masks:
         key.update(repr(mask.shape).encode() + mask.tobytes())
     path = cache_folder() / "drawn" / f"{stem}-{key.hexdigest()[:16]}.npz"

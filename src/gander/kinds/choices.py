@@ -1,0 +1,165 @@
+"""Choices: one of several classes, or switches that are on or off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch import distributions as td
+
+from gander import rng
+from gander.errors import CodeError, choose
+from gander.kinds.kind import Kind, Vector, check_size
+
+
+@dataclass(frozen=True)
+class Categorical(Kind):
+    """One of ``size`` classes, a value is a class index; ``probs`` where they are not equally likely."""
+
+    size: int
+    probs: tuple[float, ...] | None = None
+    names: tuple[str, ...] = ()
+    name: ClassVar[str] = "categorical"
+    discrete: ClassVar[bool] = True
+    MISSING: ClassVar[float] = -1
+
+    def __post_init__(self) -> None:
+        check_size(self.name, self.size, 2)
+        if self.probs is not None:
+            bad = len(self.probs) != self.size or any(not 0 <= p <= 1 for p in self.probs)
+            if bad or abs(sum(self.probs) - 1) > 1e-3:
+                raise CodeError(
+                    f"probs must be {self.size} numbers in [0, 1] that sum to 1, "
+                    f"given {len(self.probs)} with sum {sum(self.probs):g}."
+                )
+        if self.names and len(self.names) != self.size:
+            raise CodeError(f"{self.size} classes but {len(self.names)} names.")
+
+    @property
+    def width(self) -> int:
+        return self.size
+
+    @property
+    def params(self) -> int:
+        return self.size
+
+    @property
+    def uniforms(self) -> int:
+        return 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return ()
+
+    def _probs(self) -> Tensor:
+        return torch.tensor(self.probs or (1.0,) * self.size, dtype=torch.float64)
+
+    def prior(self) -> td.Distribution:
+        return td.Categorical(probs=self._probs())
+
+    def draw(self, u: np.ndarray) -> Tensor:
+        edges = np.cumsum(self._probs().numpy())
+        classes = np.searchsorted(edges / edges[-1], u[:, 0], side="right")
+        return rng.tensor(np.minimum(classes, self.size - 1), torch.int64)
+
+    def encode(self, values: Tensor) -> Tensor:
+        return F.one_hot(values, self.size).float()
+
+    def posterior(self, params: Tensor) -> td.Distribution:
+        return td.Categorical(logits=params, validate_args=False)
+
+    def estimate(self, params: Tensor) -> Tensor:
+        return params.argmax(1)
+
+    def elementwise(self, params: Tensor, values: Tensor) -> Tensor:
+        # The tutorials put the softmax in the network and binary cross-entropy on its output; we
+        # do the same from logits, with log(1 - p) written so that it cannot overflow.
+        log_p = params.log_softmax(1)
+        log_rest = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
+        told = self.encode(values)
+        return -(told * log_p + (1 - told) * log_rest).mean(1)
+
+    def missing(self, values: Tensor) -> Tensor:
+        return values < 0
+
+    def spread(self, n: int, low: float | None = None, high: float | None = None) -> Tensor:
+        end = self.size - 1
+        first = 0 if low is None else min(end, max(0, round(low)))
+        last = end if high is None else min(end, round(high))
+        return first + torch.arange(n) % max(1, last - first + 1)
+
+    def slider(self) -> dict[str, Any]:
+        names = list(self.names) or [str(i) for i in range(self.size)]
+        return {"type": "choice", "options": names, "start": 0}
+
+    def parse(self, text: str) -> float:
+        if text in self.names:
+            return float(self.names.index(text))
+        if text.isdecimal() and int(text) < self.size:
+            return float(text)
+        named = f" ({choose(text, self.names, 'class name')})" if self.names else ""
+        raise CodeError(
+            f"{text!r} is not one of the {self.size} classes; "
+            f"give an index from 0 to {self.size - 1}{' or a name' if self.names else ''}.{named}"
+        )
+
+
+@dataclass(frozen=True)
+class Binary(Vector):
+    """``size`` independent switches, each 0 or 1; ``probs`` are the chances of 1. Also a multi-label column."""
+
+    probs: tuple[float, ...] | None = None
+    names: tuple[str, ...] = ()
+    name: ClassVar[str] = "binary"
+    discrete: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.probs is not None and (
+            len(self.probs) != self.size or any(not 0 <= p <= 1 for p in self.probs)
+        ):
+            raise CodeError(f"probs of a binary code must be {self.size} numbers in [0, 1].")
+        if self.names and len(self.names) != self.size:
+            raise CodeError(f"{self.size} switches but {len(self.names)} names.")
+
+    def _probs(self) -> Tensor:
+        return torch.tensor(self.probs or (0.5,) * self.size)
+
+    def prior(self) -> td.Distribution:
+        return td.Independent(td.Bernoulli(probs=self._probs(), validate_args=False), 1)
+
+    def draw(self, u: np.ndarray) -> Tensor:
+        return rng.tensor(u < self._probs().numpy().astype(np.float64))
+
+    def encode(self, values: Tensor) -> Tensor:
+        return 2 * values - 1
+
+    def posterior(self, params: Tensor) -> td.Distribution:
+        return td.Independent(td.Bernoulli(logits=params, validate_args=False), 1)
+
+    def estimate(self, params: Tensor) -> Tensor:
+        return (params > 0).to(params.dtype)
+
+    def elementwise(self, params: Tensor, values: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(params, values, reduction="none").mean(1)
+
+    def spread(self, n: int, low: float | None = None, high: float | None = None) -> Tensor:
+        first = 0 if low is None else max(0, min(1, round(low)))
+        last = 1 if high is None else max(0, min(1, round(high)))
+        turns = torch.arange(n) % 2 if first != last else torch.zeros(n)
+        return (first + turns * (last - first)).float().unsqueeze(1).expand(n, self.size).clone()
+
+    def slider(self) -> dict[str, Any]:
+        names = list(self.names) or [str(i) for i in range(self.size)]
+        return {"type": "switch", "options": names, "start": 0, "size": self.size}
+
+    def parse(self, text: str) -> float:
+        words = {"0": 0.0, "1": 1.0, "off": 0.0, "on": 1.0, "no": 0.0, "yes": 1.0}
+        words |= {"false": 0.0, "true": 1.0}
+        if text.lower() not in words:
+            raise CodeError(f"{text!r} is not a switch; give 0 or 1 (or off/on, no/yes).")
+        return words[text.lower()]

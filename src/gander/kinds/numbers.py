@@ -1,0 +1,132 @@
+"""Numbers: normal or within a range."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch import distributions as td
+
+from gander import rng
+from gander.errors import CodeError
+from gander.kinds.kind import Vector, best_gaussian, evenly
+
+
+@dataclass(frozen=True)
+class Gaussian(Vector):
+    """``size`` independent standard normals; the recogniser states means under unit variance."""
+
+    name: ClassVar[str] = "gaussian"
+
+    @property
+    def uniforms(self) -> int:
+        return 2 * ((self.size + 1) // 2)
+
+    def prior(self) -> td.Distribution:
+        return td.Independent(td.Normal(torch.zeros(self.size), torch.ones(self.size)), 1)
+
+    def draw(self, u: np.ndarray) -> Tensor:
+        return rng.tensor(rng.normals(u)[:, : self.size])
+
+    def encode(self, values: Tensor) -> Tensor:
+        return values
+
+    def posterior(self, params: Tensor) -> td.Distribution:
+        return td.Independent(td.Normal(params, torch.ones_like(params)), 1)
+
+    def estimate(self, params: Tensor) -> Tensor:
+        return params
+
+    def elementwise(self, params: Tensor, values: Tensor) -> Tensor:
+        return (params - values).square().mean(1)
+
+    def profile(self, params: Tensor, values: Tensor, present: Tensor) -> Tensor:
+        return best_gaussian(params - values, present)
+
+    def spread(self, n: int, low: float | None = None, high: float | None = None) -> Tensor:
+        return evenly(n, -2.0 if low is None else low, 2.0 if high is None else high, self.size)
+
+    def slider(self) -> dict[str, Any]:
+        return {"type": "range", "low": -3.0, "high": 3.0, "start": 0.0, "size": self.size}
+
+    def parse(self, text: str) -> float:
+        return self._number(text, "a number, usually between -2 and 2")
+
+
+@dataclass(frozen=True)
+class Uniform(Vector):
+    """``size`` independent numbers between ``low`` and ``high``, told to the networks as -1 to 1.
+
+    A regression label is the same kind with the data's own ``quantiles``, evenly spaced in probability: it is drawn as
+    the data set has it. The recogniser states means under unit variance of the encoding.
+    """
+
+    low: float = -1.0
+    high: float = 1.0
+    quantiles: tuple[float, ...] | None = None
+    name: ClassVar[str] = "uniform"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise CodeError(f"uniform needs low < high, given {self.low} and {self.high}.")
+        if self.quantiles is not None:
+            rises = all(a <= b for a, b in zip(self.quantiles, self.quantiles[1:], strict=False))
+            inside = rises and self.low <= self.quantiles[0] and self.quantiles[-1] <= self.high
+            if self.size != 1 or len(self.quantiles) < 2 or not inside:
+                raise CodeError(
+                    "quantiles are for one number (size = 1): at least two, rising, within low and high."
+                )
+
+    @property
+    def half(self) -> float:
+        """Half the range, in the value's own unit."""
+        return (self.high - self.low) / 2
+
+    def prior(self) -> td.Distribution:
+        one = torch.ones(self.size)
+        return td.Independent(td.Uniform(self.low * one, self.high * one, validate_args=False), 1)
+
+    def draw(self, u: np.ndarray) -> Tensor:
+        if self.quantiles is None:
+            return rng.tensor(self.low + (self.high - self.low) * u)
+        knots = np.linspace(0, 1, len(self.quantiles))
+        return rng.tensor(np.interp(u, knots, np.asarray(self.quantiles)))
+
+    def encode(self, values: Tensor) -> Tensor:
+        return (values - self.low) / self.half - 1
+
+    def posterior(self, params: Tensor) -> td.Distribution:
+        scale = torch.full_like(params, self.half)
+        return td.Independent(td.Normal(self.estimate(params), scale), 1)
+
+    def estimate(self, params: Tensor) -> Tensor:
+        return self.low + (params + 1) * self.half
+
+    def elementwise(self, params: Tensor, values: Tensor) -> Tensor:
+        return (params - self.encode(values)).square().mean(1)
+
+    def profile(self, params: Tensor, values: Tensor, present: Tensor) -> Tensor:
+        error = params - self.encode(values)
+        return best_gaussian(error, present) + self.size * math.log(self.half)
+
+    def spread(self, n: int, low: float | None = None, high: float | None = None) -> Tensor:
+        first = self.low if low is None else low
+        return evenly(n, first, self.high if high is None else high, self.size)
+
+    def slider(self) -> dict[str, Any]:
+        middle = (self.low + self.high) / 2
+        return {
+            "type": "range",
+            "low": self.low,
+            "high": self.high,
+            "start": middle,
+            "size": self.size,
+        }
+
+    def parse(self, text: str) -> float:
+        return self._number(text, f"a number, usually between {self.low:g} and {self.high:g}")
