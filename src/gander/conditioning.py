@@ -20,12 +20,15 @@ Shape = tuple[int, int, int]
 """Channels, height, width of an image."""
 
 
-def embedding(code: Code, features: int, std: float = 1.0) -> nn.Linear:
+def embedding(code: Code, features: int, std: float = 1.0, mean: float = 0.0) -> nn.Linear:
     """A learned vector per class, or a line through numbers; (B, W) -> (B, features)."""
     layer = nn.Linear(code.resolved.width, features, bias=code.resolved.name != "categorical")
-    nn.init.normal_(layer.weight, std=std)
-    if layer.bias is not None:
-        nn.init.normal_(layer.bias, std=std)
+    straight = (
+        layer.bias is not None
+    )  # a line has its mean in the offset, a class in its own vector
+    nn.init.normal_(layer.weight, 0.0 if straight else mean, std)
+    if straight:
+        nn.init.normal_(layer.bias, mean, std)
     return layer
 
 
@@ -96,15 +99,15 @@ class CriticInput(nn.Module):
         super().__init__()
         self.codes = tuple(c for c in spec.codes if c.shown not in (None, "projection"))
         channels, height, width = shape
-        self.embeddings = ByName(
-            {
-                code.name: embedding(
-                    code, (channels if code.shown == "multiply" else 1) * height * width
-                )
-                for code in self.codes
-                if code.shown in ("multiply", "embed")
-            }
-        )
+        pixels = height * width
+        self.embeddings = ByName()
+        for code in self.codes:
+            if (
+                code.shown == "multiply"
+            ):  # around one: signs at random would tear the image to pieces
+                self.embeddings[code.name] = embedding(code, channels * pixels, 0.25, mean=1.0)
+            elif code.shown == "embed":
+                self.embeddings[code.name] = embedding(code, pixels)
         planes = [c.resolved.width for c in self.codes if c.shown == "concat"]
         planes += [1 for c in self.codes if c.shown == "embed"]
         self.channels = channels + sum(planes)
