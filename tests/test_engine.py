@@ -91,7 +91,8 @@ def test_the_precision_is_that_of_what_is_computed_inside():
 
 
 def test_what_is_no_number_passes_through_the_arithmetic_and_is_stopped_by_name():
-    plan = tiny.plan("infogan")
+    line = "noise:gaussian(4) c1:uniform,recognised c2:gaussian,recognised c3:circular,recognised"
+    plan = tiny.plan("infogan", f"codes={line}")
     players = make_players(plan)
     with torch.no_grad():
         for parameter in players.game.critic.reader.parameters():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from gander import training
+from gander import rng, training
 from gander.players import average, make_players
 from gander.runs import Run
 from gander.training import Tally, batch_at, draws, order, set_rates, step
@@ -241,3 +241,34 @@ def test_tensorboard_events_are_written_where_wanted(tmp_path):
     not_wanted = tiny.train("gan", out=tmp_path / "b", steps=2)
     assert list((wanted / "tensorboard").glob("events.*"))
     assert not (not_wanted / "tensorboard").exists()
+
+
+@pytest.mark.parametrize("preset", ["infogan", "infogan-lsgan"])
+def test_each_players_dropout_is_a_function_of_seed_player_and_position(preset, monkeypatch):
+    """Whatever was drawn before it: so a step repeats alone, and no player hears how often another one drew."""
+    plan = tiny.plan(preset, seed=5)
+    players, heard = make_players(plan), []
+    for player in ("critic", "generator", "recognition"):
+        plain = getattr(players.game, f"{player}_terms")
+
+        def noted(*given, stream=player, plain=plain):
+            heard.append((stream, float(torch.rand(()))))
+            torch.rand(1000)  # and another player would have drawn otherwise
+            return plain(*given)
+
+        monkeypatch.setattr(players.game, f"{player}_terms", noted)
+    for _ in range(2):
+        step(plan, players, Tally())
+    k, position = plan.config.game.critic_steps, 0
+    right = []
+    for _ in range(2):
+        firsts = [position + i * tiny.BATCH for i in range(k)]
+        position += k * tiny.BATCH
+        streams = [("critic", "critic", first) for first in firsts]
+        streams += [("generator", "generator", firsts[-1])]
+        if "recogniser" in players.optimisers:
+            streams += [("recognition", "recogniser", firsts[-1])]
+        for name, stream, first in streams:
+            rng.seed_torch(5, stream, first)
+            right.append((name, float(torch.rand(()))))
+    assert heard == right and len({value for _, value in heard}) == len(heard)

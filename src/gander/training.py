@@ -144,7 +144,7 @@ def step(plan: Plan, players: Players, tally: Tally) -> None:
         tally.add(terms)
         players.images_seen += batch
         tally.images += batch
-    pass
+    rng.seed_torch(seed, "generator", first)
     with machine.arithmetic():
         terms = game.generator_terms(real, known, draws(plan, "generator", first))
     machine.step(players.optimisers["generator"], terms)
