@@ -1,4 +1,4 @@
-"""Prints a results file of ``presets.py`` as a Markdown table, a row for each run, all of them.
+"""Prints a results file of ``presets.py`` as one Markdown table, a row for each run, none left out.
 
 python benchmarks/table.py benchmarks/results/mnist.jsonl
 """
@@ -10,34 +10,27 @@ import sys
 from pathlib import Path
 
 
-def figures(line: dict) -> dict[str, str]:
-    """The figures of one run, with their floor and ceiling."""
-    shown = {}
-    for name, figure in line["evaluation"]["metrics"].items():
-        bounds = "/".join(
-            "-" if figure[b] is None else f"{figure[b]:.3g}" for b in ("floor", "ceiling")
-        )
-        about = (
-            f" {figure.get('about', '').partition(',')[0]}"
-            if name.startswith("correlation")
-            else ""
-        )
-        shown[name] = f"{figure['value']:.4f} ({bounds}){about}"
-    return shown
+def cell(name: str, figure: dict) -> str:
+    """A figure beside its ceiling; what a knob turned out to be stands behind it."""
+    ceiling = "" if figure["ceiling"] is None else f" of {figure['ceiling']:.4g}"
+    knob = name.startswith(("correlation", "steering"))
+    about = f" ({figure.get('about', '').partition(',')[0]})" if knob else ""
+    return f"{figure['value']:.4f}{ceiling}{about}"
 
 
 def main() -> None:
     for path in sys.argv[1:]:
         lines = [json.loads(text) for text in Path(path).read_text().splitlines()]
+        names = sorted({name for line in lines for name in line["evaluation"]["metrics"]})
+        heads = ["preset", "seed", "images", "processor minutes", *(f"`{n}`" for n in names)]
+        print("| " + " | ".join(heads) + " |")
+        print("|" + "---|" * len(heads))
         for line in lines:
-            print(
-                f"\n`{line['command']}`  \n{line['images_seen']:,} images, "
-                f"{line['processor_seconds'] / 60:.1f} processor minutes, "
-                f"{line['wall_seconds'] / 60:.1f} minutes on the clock\n"
-            )
-            print("| metric | value (floor/ceiling) |\n|---|---|")
-            for name, text in figures(line).items():
-                print(f"| {name} | {text} |")
+            figures = line["evaluation"]["metrics"]
+            row = [f"`{line['preset']}`", str(line["seed"]), f"{line['images_seen']:,}"]
+            row += [f"{line['processor_seconds'] / 60:.1f}"]
+            row += [cell(name, figures[name]) if name in figures else "" for name in names]
+            print("| " + " | ".join(row) + " |")
 
 
 if __name__ == "__main__":

@@ -280,3 +280,11 @@ def test_a_line_is_appended_whole(tmp_path):
     assert [json.loads(line)["n"] for line in text.splitlines()] == [0, 1, 2]
     with pytest.raises(RunError, match="cannot be written"):
         Run(tmp_path / "nosuch").append("log.jsonl", {})
+
+
+def test_a_second_trainer_is_kept_out_and_told_who_holds_the_run(tmp_path):
+    run = runs.Run(tmp_path)
+    with run.held(), pytest.raises(RunError, match=f"process {os.getpid()}"), run.held():
+        pass
+    with run.held():
+        pass

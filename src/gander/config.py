@@ -102,7 +102,7 @@ class TrainingSettings:
 
     images: int = setting(400_000, "real images the critic sees before the run is done", 1)
     batch: int = setting(128, "images a step", 2, 65536)
-    seed: int = setting(0, "everything random is a function of this and the position", 0)
+    seed: int = setting(0, "everything random is a function of this and the position", 0, 2**63 - 1)
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "arithmetic of the networks; auto is bf16 where the processor has it"
     )

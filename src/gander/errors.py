@@ -54,4 +54,4 @@ def choose(given: str, valid: Iterable[str], what: str) -> str:
     names = list(valid)
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{given!r} is not a {what}.{hint} Valid: {', '.join(names) if names else 'none'}."
+    return f"{given!r} is not {'an' if what[0] in 'aeiou' else 'a'} {what}.{hint} Valid: {', '.join(names) if names else 'none'}."

@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,9 @@ from gander import config as configuration
 from gander.config import Config
 from gander.errors import RunError
 from gander.images import write
+
+if sys.platform != "win32":
+    import fcntl
 
 SCHEMA = 1
 ROOT = Path("runs")
@@ -90,6 +95,26 @@ class Run:
         """The resolved specification and the provenance of a run, as they were written when it began."""
         table = self.read_tables()
         return {name: table.get(name, {}) for name in ("resolved", "provenance")}
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps a second trainer out of this directory; the system lets go when this process ends, however it ends."""
+        if sys.platform == "win32":  # it has no flock
+            yield
+            return
+        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                raise RunError(
+                    f"{self.path} is being trained by process {file.read().strip() or '?'}; wait until it is done, "
+                    f"or add --new to begin a new run."
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
 
     # ------------------------------------------------------------------ lines
     def append(self, file: str, line: Mapping[str, Any]) -> None:

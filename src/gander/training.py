@@ -88,12 +88,21 @@ def train(
 def play(
     plan: Plan, run: Run, resumed: bool, minutes: float | None, console: progress.Console
 ) -> Path:
-    """Trains a plan in a run directory, from its saved state if there is one."""
+    """Trains a plan in a run directory, from its saved state if there is one; one trainer at a time."""
+    if not resumed:
+        run.write_config(plan.config, provenance(plan))
+    with run.held():
+        return _play(plan, run, resumed, minutes, console)
+
+
+def _play(
+    plan: Plan, run: Run, resumed: bool, minutes: float | None, console: progress.Console
+) -> Path:
     players = make_players(plan)
     if resumed:
         restore(players, run)
         run.rewind(players.images_seen)
-    run.write_config(plan.config, run.origin() if resumed else provenance(plan))
+        run.write_config(plan.config, run.origin())
     config, total = plan.config, plan.config.training.images
     console.begin(plan, run, players.images_seen, resumed)
     if players.images_seen >= total:

@@ -36,7 +36,7 @@ class Gaussian(Vector):
         return values
 
     def posterior(self, params: Tensor) -> td.Distribution:
-        return td.Independent(td.Normal(params, torch.ones_like(params)), 1)
+        return td.Independent(td.Normal(params, torch.ones_like(params), validate_args=False), 1)
 
     def estimate(self, params: Tensor) -> Tensor:
         return params
@@ -102,7 +102,7 @@ class Uniform(Vector):
 
     def posterior(self, params: Tensor) -> td.Distribution:
         scale = torch.full_like(params, self.half)
-        return td.Independent(td.Normal(self.estimate(params), scale), 1)
+        return td.Independent(td.Normal(self.estimate(params), scale, validate_args=False), 1)
 
     def estimate(self, params: Tensor) -> Tensor:
         return self.low + (params + 1) * self.half
