@@ -110,3 +110,11 @@ def test_a_backbone_trains_at_32_px_and_any_number_of_channels(
     drawn = model.draw(2)
     assert drawn.shape == (2, channels, 32, 32)
     assert model.read(drawn)["label"].shape == (2, 4)
+
+
+@pytest.mark.parametrize(("labelled", "preset"), [(True, "cgan"), (False, "dcgan")])
+def test_without_a_preset_the_images_decide(labelled, preset):
+    settings = [*tiny.SMALL, "codes.noise.size=4"]
+    chosen = tiny.configured(None, settings, data=tiny.source(labelled=labelled))
+    assert chosen.preset == preset
+    assert tiny.make_plan(chosen).images.label == ("label" if labelled else None)

@@ -27,7 +27,7 @@ OUT_OF_MEMORY = ("not enough memory", "out of memory", "can't allocate memory")
 
 @app.command
 def train(
-    preset: str = "infogan",
+    preset: str | None = None,
     /,
     *,
     data: str | None = None,
@@ -46,7 +46,8 @@ def train(
     Parameters
     ----------
     preset
-        A preset (`gander list presets`) or a file of your own, as my.toml.
+        A preset (`gander list presets`) or a file of your own, as my.toml; without one cgan where the images
+        are labelled, else dcgan.
     data
         A named set (`gander list data`) or a path: a folder of images, a CSV, zip, npz or IDX file.
     out

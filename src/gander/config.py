@@ -190,7 +190,7 @@ def read_toml(path: Path) -> Table:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
 
 
-def load(name: str = "infogan", overrides: Iterable[str] = (), **options: Any) -> Config:
+def load(name: str, overrides: Iterable[str] = (), **options: Any) -> Config:
     """A preset or FILE.toml under ``--set`` overrides and the command's own options (None: not given).
 
     ``options`` are dotted settings with ``.`` as ``__``: ``training__seed=3``.

@@ -21,7 +21,7 @@ STEPS = 3
 
 
 def forecast(
-    preset: str = "infogan",
+    preset: str | None = None,
     *,
     data: str | None = None,
     out: str | None = None,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from gander import backbones, data, engine, kinds, rng
 from gander import config as configuration
 from gander.codes import CodeSpec
-from gander.config import Config
+from gander.config import Config, DataSettings
 from gander.data import Data
 from gander.engine import Engine
 from gander.errors import CodeError, ConfigError, DataError, RunError
@@ -45,26 +46,34 @@ class Plan:
 
 
 def configured(
-    preset: str,
+    preset: str | None,
     settings: Sequence[str],
     data: str | None = None,
     images: int | None = None,
     seed: int | None = None,
 ) -> Config:
-    """The preset or file under the command's options and ``--set``."""
-    return configuration.load(
-        preset,
-        settings,
-        data__source=data,
-        training__images=images,
-        training__seed=seed,
-    )
+    """The preset or file under the command's options and ``--set``.
+
+    Without a preset it is the member of the family that needs nothing but the images: cgan where they are labelled, else dcgan.
+    """
+    options = {"data__source": data, "training__images": images, "training__seed": seed}
+    if preset is None:
+        label = loaded(configuration.load("cgan", settings, **options).data).label
+        preset = "dcgan" if label is None else "cgan"
+    return configuration.load(preset, settings, **options)
+
+
+@lru_cache(maxsize=1)
+def loaded(asked: DataSettings) -> Data:
+    """The images a configuration asks for; kept for the plan that follows, which asks again."""
+    return data.load(asked.source, size=asked.size or None, channels=asked.channels or None)
 
 
 def make_plan(config: Config, device: str | None = None) -> Plan:
     """The handshake of configuration, data and machine: everything that can be wrong is found here."""
     asked = config.data
-    images = data.load(asked.source, size=asked.size or None, channels=asked.channels or None)
+    images = loaded(asked)
+    loaded.cache_clear()  # they may change before the next command
     machine = engine.start(device, config.training.precision, config.training.threads)
     backbone = backbones.find(config.model.backbone)
     backbones.check_size(config.model.backbone, *images.shape[1:])

@@ -57,7 +57,7 @@ class Tally:
 
 
 def train(
-    preset: str = "infogan",
+    preset: str | None = None,
     *,
     data: str | None = None,
     out: str | None = None,
