@@ -14,7 +14,7 @@ install: .venv/.installed
 	touch $@
 
 demo: install
-	$(BIN)/gander train acgan-infogan --data glyphs --images 160000 --minutes 2 --out $(DEMO)
+	$(BIN)/gander train acgan-infogan --data glyphs --images 130000 --minutes 2 --out $(DEMO)
 	$(BIN)/gander evaluate $(DEMO) --json $(DEMO)/evaluation.json
 	$(BIN)/gander sample $(DEMO) --sweep all --out $(DEMO)/knobs.png
 	@echo
