@@ -88,7 +88,7 @@ def test_exit_codes_are_those_of_the_contract(tmp_path):
     assert code("nosuch") == 2
     wrong = ("--images", "320", "--out", "r", "--data", tiny.source(), "--quiet")
     assert code("train", "gan", *wrong, "--set", *tiny.SMALL, "critic_rate=1e30") == 1
-    assert sorted(p.name for p in (tmp_path / "r").iterdir()) == ["config.toml"]
+    assert sorted(p.name for p in (tmp_path / "r").iterdir()) == [".lock", "config.toml"]
 
 
 def test_a_reader_that_goes_away_is_no_error(monkeypatch):
