@@ -141,7 +141,9 @@ def opened(content: bytes) -> Image.Image:
     image.load()
     try:
         image = ImageOps.exif_transpose(image)
-    except Exception:  # damaged metadata around a sound image
+    except (
+        Exception
+    ):  # Pillow raises whatever damaged metadata trips; the pixels are sound all the same
         image = image.copy()
     return _in_bytes(image)
 
