@@ -20,6 +20,7 @@ FLOORS = [
     {"game", "data", "config", "engine"},
     {"runs"},
     {"model", "judge"},
+    {"study"},
     {"sheets", "health", "metrics", "plan", "report"},
     {"progress", "players"},
     {"training", "sampling", "evaluation", "reading", "listing"},

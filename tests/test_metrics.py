@@ -216,7 +216,7 @@ def test_every_metric_is_listed_with_its_line_and_found():
 
 
 # ---------------------------------------------------------------------- gander evaluate
-CHEAP = "label_accuracy,correlation,mutual_information"
+CHEAP = "label_accuracy,correlation,mutual_information,r2"
 
 
 @pytest.fixture

@@ -74,6 +74,13 @@ class Judge(nn.Module):
         return {head.column: part for head, part in zip(self.heads, parts, strict=True)}
 
     @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) uint8 -> the last hidden layer, (N, 256) float32."""
+        self.eval()
+        parts = [self.trunk(to_unit(batch)).float() for batch in torch.split(images, CHUNK)]
+        return torch.cat(parts)
+
+    @torch.no_grad()
     def name(self, images: Tensor) -> dict[str, Tensor]:
         """(N, C, H, W) uint8 -> column -> class (N,) int64, or number (N,) in the column's unit."""
         self.eval()
@@ -111,8 +118,8 @@ def judge_of(data: Data) -> Judge:
             f"{data.source!r} records nothing about its images, so nothing can judge them."
         )
     judge = Judge(data.shape, heads)
-    recipe = f"{VERSION}/{BATCH}/{STEPS}/{RATE}/{SHIFT}/{data.fingerprint}"
-    path = cache() / "judges" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.safetensors"
+    digest = hashlib.sha256(recipe(data.fingerprint).encode()).hexdigest()[:32]
+    path = cache() / "judges" / f"{digest}.safetensors"
     if path.is_file():
         with contextlib.suppress(RunError, RuntimeError):  # a damaged one is trained again
             judge.load_state_dict(runs.read_tensors(path)[0])
@@ -121,6 +128,11 @@ def judge_of(data: Data) -> Judge:
     with contextlib.suppress(RunError):  # a cache that cannot be written costs time, not the answer
         runs.write_tensors(path, dict(judge.state_dict()), {"data": data.name, "version": VERSION})
     return judge.eval()
+
+
+def recipe(fingerprint: str) -> str:
+    """All that a judge of the data with that fingerprint depends on."""
+    return f"{VERSION}/{BATCH}/{STEPS}/{RATE}/{SHIFT}/{fingerprint}"
 
 
 def cache() -> Path:

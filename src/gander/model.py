@@ -224,6 +224,16 @@ class Model:
         split = self.spec.split(torch.cat(parts)[: len(images)])
         return {name: _belief(self.spec.code(name), params) for name, params in split.items()}
 
+    @torch.no_grad()
+    def recognise(self, images: Tensor, values: Values) -> Tensor:
+        """The recogniser's raw parameters for drawn images (N, C, H, W) uint8 of known values, (N, P), as the game scores them."""
+        critic, parts = self.reader(), []
+        for first in range(0, len(images), 256):
+            batch = to_unit(images[first : first + 256].to(self.device))
+            rows = {n: v[first : first + 256].to(self.device) for n, v in values.items()}
+            parts.append(critic(batch, self.spec.reveal(rows, {}), real=False).params.cpu())
+        return torch.cat(parts)
+
     def reader(self) -> Critic:
         """The critic, or why there is none."""
         if not self.spec.recognised:
