@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
+
 from gander import data as sources
-from gander import metrics, model, report, runs
-from gander.errors import ConfigError, RunError
+from gander import images as drawing
+from gander import metrics as registry
+from gander import model, report, runs
+from gander.data import Data
+from gander.errors import ConfigError, GanderError, RunError
 from gander.images import write
-from gander.metrics import CannotMeasure, Figure, Study
+from gander.study import CannotMeasure, Figure, Painter, Study
+from gander.study.gallery import gallery
+from gander.study.network import own_network
+
+N = 10_000  # images drawn unless told, as in the published protocols
+LEAST, MOST = 20, 1_000_000
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -24,6 +42,15 @@ class Evaluation:
     n: int
     figures: dict[str, Figure]
     missing: dict[str, str]
+    judge: str = ""
+    """What the judge is and how well it does on real test images."""
+    features: str = ""
+    """Which network the distribution metrics looked through."""
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Figure:
+        """A figure by its name; where a metric has one code only, also by the metric's name alone."""
+        return named(self.figures)[name]
 
 
 def evaluate(
@@ -31,89 +58,225 @@ def evaluate(
     *,
     metrics: Sequence[str] | None = None,
     data: str | None = None,
-    n: int = 2000,
+    n: int = N,
     seed: int = 0,
     device: str = "cpu",
+    features: str | Path | None = None,
+    tell: Tell | None = None,
 ) -> Evaluation:
-    """Measures a run on ``n`` drawn images and adds a line to its metrics.jsonl. Raises ``UseError``.
+    """Measures a run on ``n`` drawn images, adds a line to its metrics.jsonl and renews its report. Raises ``UseError``.
 
-    A metric that has nothing to measure says why and does not fail the others.
+    ``run`` may also be a source of images (``images.npz``, a folder, ``mnist:test``), drawn by whatever tool; then ``data`` says
+    which real ones they are measured against, and nothing is written. ``features`` is an ONNX file that stands in for the judge in the
+    distribution metrics. A metric that has nothing to measure says why and does not fail the others.
     """
-    if not 20 <= n <= 1_000_000:
-        raise ConfigError(f"--n is from 20 to 1,000,000 images, given {n}.")
-    place = runs.open_run(run)
-    config = place.read_config()
-    chosen = _chosen(metrics)
-    source = data or config.data.source
-    size, channels = config.data.size or None, config.data.channels or None
-    plain = source.removesuffix(":train").removesuffix(":test").removesuffix(":all")
-    loaded = model.load(place.path, device)
-    study = Study(
-        model=loaded,
-        train=sources.load(plain, "train", size=size, channels=channels),
-        test=sources.load(plain, "test", size=size, channels=channels),
-        n=n,
-        seed=seed,
+    if not LEAST <= n <= MOST:
+        raise ConfigError(f"--n is from {LEAST} to {MOST:,} images, given {n}.")
+    chosen(metrics)
+    if is_run(run):
+        place = runs.open_run(run)
+        config = place.read_config()
+        loaded = model.load(place.path, device)
+        size, channels = config.data.size or None, config.data.channels or None
+        train, test, source = _real(data or config.data.source, size, channels)
+        if train.shape != loaded.card.shape:
+            raise RunError(
+                f"{source} has images of shape {train.shape} and the run draws {loaded.card.shape} (channels, height, "
+                f"width); give --data of that size."
+            )
+        painter: Painter = loaded
+    else:
+        if data is None:
+            raise ConfigError(
+                f"{str(run)!r} is no run: it has no config.toml. To measure the images in it, say with --data SRC "
+                f"which real ones to measure them against."
+            )
+        train, test, source = _real(data, None, None)
+        drawn = sources.load(str(run))
+        painter, n = gallery(drawn, train), min(n, len(drawn))
+    result = measured(
+        painter, train, test, metrics=metrics, n=n, seed=seed, features=features, tell=tell
     )
-    if study.train.shape != loaded.card.shape:
-        raise RunError(
-            f"{source} has images of shape {study.train.shape} and the run draws {loaded.card.shape}."
-        )
-    figures: dict[str, Figure] = {}
-    missing: dict[str, str] = {}
-    for name, measure in chosen.items():
-        try:
-            figures |= measure(study)
-        except CannotMeasure as why:
-            missing[name] = str(why)
-    result = Evaluation(str(place.path), source, n, figures, missing)
-    place.append(
-        "metrics.jsonl", {"images_seen": loaded.images_seen, "seed": seed, **to_dict(result)}
-    )
-    report.write_report(place)
+    result = Evaluation(**{**vars(result), "run": str(run), "data": source})
+    if is_run(run):
+        result = Evaluation(**{**vars(result), "run": str(place.path)})
+        place.append("metrics.jsonl", line(result, loaded.images_seen, seed))
+        for name, picture in result.pictures.items():
+            path = place.samples / f"evaluation-{name}.png"
+            drawing.write_png(path, drawing.picture(picture))
+        report.write_report(place)
     return result
 
 
-def _chosen(names: Sequence[str] | None) -> dict[str, metrics.Measure]:
-    return {name: metrics.find(name) for name in names or metrics.names()}
+def measured(
+    painter: Painter,
+    train: Data,
+    test: Data,
+    *,
+    metrics: Sequence[str] | None,
+    n: int,
+    seed: int = 0,
+    features: str | Path | None = None,
+    tell: Tell | None = None,
+) -> Evaluation:
+    """The figures of anything that draws, against the real images of two splits; nothing is written but the cache.
+
+    Raises ``UseError`` where nothing at all can be measured because of the request, never because one metric does not apply.
+    """
+    network = own_network(features) if features else None
+    study = Study(painter, train, test, n, seed, network)
+    figures: dict[str, Figure] = {}
+    missing: dict[str, str] = {}
+    for name, measure in chosen(metrics).items():
+        if not metrics and (cost := registry.costly(name)):
+            missing[name] = f"it takes {cost}; ask for it: --metrics {name}"
+            continue
+        if tell:
+            tell(name)
+        try:
+            found = measure(study)
+        except CannotMeasure as why:
+            missing[name] = str(why)
+            continue
+        for figure, value in found.items():
+            if math.isfinite(value.value):
+                figures[figure] = value
+            else:
+                missing[figure] = f"came out as {value.value}"
+    about = study.features.about if "features" in vars(study) else ""
+    return Evaluation(
+        "", train.source, n, figures, missing, _judge(study), about, dict(study.pictures)
+    )
+
+
+def chosen(names: Sequence[str] | None) -> dict[str, registry.Measure]:
+    """The metrics of those names, or all. Raises ``ConfigError``."""
+    return {name: registry.find(name) for name in names or registry.names()}
+
+
+def is_run(run: str | Path) -> bool:
+    """Whether this means a run rather than images: a folder with a configuration, or what is no source either."""
+    path = Path(run)
+    if (path / "config.toml").is_file():
+        return True
+    plain = str(run).rpartition(":")
+    named = {str(run), plain[0] if plain[2] in sources.SPLITS else str(run)} & set(
+        sources.sources()
+    )
+    return not (named or path.is_file() or (path.is_dir() and _has_images(path)))
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether a folder is one of images rather than, say, of a run that is not there yet."""
+    endings = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".csv"}
+    return any(path.suffix.lower() in endings for path in folder.rglob("*"))
+
+
+def _real(source: str, size: int | None, channels: int | None) -> tuple[Data, Data, str]:
+    """The training and the test split of a source, and its name without a split."""
+    for split in sources.SPLITS:
+        source = source.removesuffix(f":{split}")
+    try:
+        train = sources.load(source, "train", size=size, channels=channels)
+        return train, sources.load(source, "test", size=size, channels=channels), source
+    except GanderError as error:
+        raise type(error)(f"{error} Measuring needs the real images: --data SRC.") from None
+
+
+def _judge(study: Study) -> str:
+    """One sentence on the judge that was used, if one was."""
+    if "judge" not in vars(study):
+        return ""
+    parts = [f"{name} {value}" for name, value in study.judge.tested(study.test).items()]
+    return f"judge on {len(study.test):,} real test images: {', '.join(parts)}"
+
+
+# ---------------------------------------------------------------------- what is written and shown
+def line(result: Evaluation, images_seen: int, seed: int) -> dict[str, Any]:
+    """A line of metrics.jsonl: all of an evaluation, null where a bound does not apply."""
+    return {"images_seen": images_seen, "seed": seed, **to_dict(result)}
 
 
 def to_dict(result: Evaluation) -> dict[str, Any]:
-    """All of an evaluation, as a line of metrics.jsonl keeps it; null where a bound does not apply."""
+    """All of an evaluation but its pictures, as plain tables."""
     return {
         "metrics": {name: asdict(figure) for name, figure in result.figures.items()},
         "missing": result.missing,
         "run": result.run,
         "data": result.data,
         "n": result.n,
+        "judge": result.judge,
+        "features": result.features,
     }
+
+
+def named(figures: dict[str, Figure]) -> dict[str, Figure]:
+    """The figures under all of their names: NAME/CODE also as NAME where there is one such code."""
+    alone: dict[str, list[Figure]] = {}
+    for name, figure in figures.items():
+        alone.setdefault(name.partition("/")[0], []).append(figure)
+    return {name: found[0] for name, found in alone.items() if len(found) == 1} | figures
 
 
 def write_json(result: Evaluation, path: str | Path) -> None:
     """What other people's scripts read: value, floor and ceiling of each figure, and of what."""
     figures = {
         name: {"value": figure.value, "floor": figure.floor, "ceiling": figure.ceiling}
-        for name, figure in result.figures.items()
+        for name, figure in sorted(named(result.figures).items())
     }
     table = {"metrics": figures, "run": result.run, "data": result.data, "n": result.n}
     write(Path(path), (json.dumps(table, indent=2) + "\n").encode())
 
 
-def table(result: Evaluation) -> str:
-    """The figures for a person: value, floor and ceiling side by side."""
-    rows = [("metric", "value", "floor", "ceiling", "")]
+def table(result: Evaluation, console: Console | None = None) -> None:
+    """Prints the figures for a person: value, bounds and the ratio to what real images score, side by side."""
+    if console is None:  # a file has no edge to fold at
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    grid.add_column("metric", no_wrap=True)
+    for heading in ("value", "±", "floor", "×floor", "ceiling"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    grid.add_column("", style="dim", overflow="fold")
     for name, figure in result.figures.items():
-        rows.append(
-            (name, _short(figure.value), _short(figure.floor), _short(figure.ceiling), figure.about)
+        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
+        mark = "r" if figure.floor_is == "real" else ""
+        floor = _short(figure.floor) + (mark if figure.floor is not None else "")
+        shown = (_short(figure.value), _short(figure.error), floor, ratio, _short(figure.ceiling))
+        grid.add_row(Text(name), *map(Text, shown), Text(figure.about))
+    console.print(Text(f"{result.run}: {result.n:,} images drawn, measured against {result.data}"))
+    for sentence in (result.judge, result.features and f"features: {result.features}"):
+        if sentence:
+            console.print(Text(sentence, style="dim"))
+    if result.figures:
+        console.print(grid)
+        console.print(
+            Text(
+                "floor: what knowing nothing scores; with r, what real training images score against real test images",
+                style="dim",
+            )
         )
-    wide = [max(len(row[i]) for row in rows) for i in range(4)]
-    lines = [f"{result.run}: {result.n:,} images drawn, judged against {result.data}"]
-    for row in rows:
-        numbers = "  ".join(f"{row[i]:>{wide[i]}}" for i in (1, 2, 3))
-        lines.append(f"  {row[0]:<{wide[0]}}  {numbers}  {row[4]}".rstrip())
-    lines += [f"  {name}: not measured, {why}" for name, why in result.missing.items()]
-    return "\n".join(lines)
+    reasons: dict[str, list[str]] = {}
+    for name, why in result.missing.items():
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        console.print(Text(f"{', '.join(names)}: not measured, {why}", style="dim"))
 
 
 def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    """Four digits that matter."""
+    if value is None:
+        return ""
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.2e}"
+    digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:.{min(4, digits)}f}"
+
+
+@contextlib.contextmanager
+def spoken(console: Console) -> Any:
+    """A function that says which metric is being measured, on a terminal."""
+    if not console.is_terminal:
+        yield None
+        return
+    with console.status("measuring") as status:
+        yield lambda name: status.update(f"measuring {name}")

@@ -1,33 +1,27 @@
 """How closely a continuous code follows a measured property of the image: Pearson's r.
 
 For a given number: what was ordered against what the judge measures in the drawn images (ceiling: the judge on real test
-images). For a discovered code: each is matched to one recorded factor, the assignment of largest |r| (``correlation/CODE`` is the
-recogniser's reading of real test images against the recorded factor; ``steering/CODE`` what was ordered against what the judge
-measures in drawn images; ``steering_worst_class/CODE`` the same within the class where it is weakest, its sign counted against the whole:
-below zero, that class turns the other way). Floor 0, ceiling 1 or the judge's. Cost: one pass of judge and critic.
+images). Of the discovered codes each is matched to a recorded factor of its own, the assignment of largest total |r| (Kuhn, 1955), so
+that a code that repeats another gets no credit for it: ``correlation/CODE`` is the recogniser's reading of real test images against
+the recorded factor; ``steering/CODE`` what was ordered against what the judge measures in drawn images;
+``steering_worst_class/CODE`` the same within the class where it is weakest, its sign counted against the whole: below zero, that
+class turns the other way. Floor 0, ceiling 1 or the judge's. Cost: one pass of judge and critic.
 """
 
 from __future__ import annotations
-
-import math
-from itertools import permutations
 
 import torch
 from torch import Tensor
 
 from gander.codes import Code
-from gander.metrics import CannotMeasure, Figure, Study
-
-EXHAUSTIVE = 50_000  # assignments of codes to factors that are all tried; beyond that greedily
+from gander.study import LEAST, CannotMeasure, Figure, Study
+from gander.study.libraries import library
+from gander.study.ordered import Number, numbers
 
 
 def measure(study: Study) -> dict[str, Figure]:
     """Figures for every continuous code that something recorded can be held against."""
-    figures: dict[str, Figure] = {}
-    for code in study.model.spec.given:
-        column = code.given or code.name
-        if code.resolved.name in ("uniform", "gaussian") and column in study.judged:
-            figures[f"correlation/{code.name}"] = _ordered(study, code, column)
+    figures = {f"correlation/{number.name}": _ordered(number) for number in numbers(study)}
     discovered = [
         c
         for c in study.model.spec.codes
@@ -41,11 +35,13 @@ def measure(study: Study) -> dict[str, Figure]:
     return figures
 
 
-def _ordered(study: Study, code: Code, column: str) -> Figure:
-    truth = study.test.columns[column]
-    real = pearson(study.judged_test[column][truth.known], truth.values[truth.known])
-    value = pearson(study.values[code.name][:, 0], study.judged[column])
-    return Figure(value, 0.0, real, f"{column} ordered and measured")
+def _ordered(number: Number) -> Figure:
+    return Figure(
+        pearson(number.ordered, number.measured),
+        0.0,
+        pearson(number.truth, number.judged),
+        f"{number.column} ordered and judged",
+    )
 
 
 def _discovered(study: Study, codes: list[Code], factors: list[str]) -> dict[str, Figure]:
@@ -56,8 +52,10 @@ def _discovered(study: Study, codes: list[Code], factors: list[str]) -> dict[str
         ]
     )
     figures = {}
-    for code, match in zip(codes, assign(table.abs()), strict=True):
-        row, factor = codes.index(code), factors[match]
+    for row, match in enumerate(assign(table.abs())):
+        if match is None:
+            continue  # more knobs than recorded factors, and nothing left to hold this one against
+        code, factor = codes[row], factors[match]
         drawn, ordered = study.judged[factor], study.values[code.name][:, 0]
         whole = pearson(ordered, drawn)
         sign = 1.0 if whole >= 0 else -1.0
@@ -76,36 +74,22 @@ def _discovered(study: Study, codes: list[Code], factors: list[str]) -> dict[str
 
 
 def _classes(study: Study) -> list[Tensor]:
-    """The rows of each class of the drawn images, by the order or else by the judge."""
+    """The rows of each class of the drawn images, by the judge."""
     label = study.train.label
     if label is None or label not in study.judged or study.judged[label].is_floating_point():
         return []
     named = study.judged[label]
     rows = [(named == k).nonzero()[:, 0] for k in range(int(named.max()) + 1)]
-    return [r for r in rows if len(r) >= 20]
+    return [r for r in rows if len(r) >= LEAST]
 
 
-def assign(strength: Tensor) -> list[int]:
-    """For each row a column of its own, of the largest total; (R, C) -> R columns, repeated only where R > C."""
-    rows, columns = strength.shape
-    if rows > columns:
-        return [int(i) for i in strength.argmax(1)]
-    if math.perm(columns, rows) > EXHAUSTIVE:
-        return _greedily(strength)
-    best = max(
-        permutations(range(columns), rows),
-        key=lambda p: sum(float(strength[r, c]) for r, c in enumerate(p)),
-    )
-    return list(best)
-
-
-def _greedily(strength: Tensor) -> list[int]:
-    """The strongest pair first, then the strongest among the rest."""
-    left, chosen = strength.clone(), [0] * len(strength)
-    for _ in range(len(strength)):
-        row, column = divmod(int(left.argmax()), left.shape[1])
+def assign(strength: Tensor) -> list[int | None]:
+    """For each row a column of its own, of the largest total; (R, C) -> R columns, None for the rows left over where R > C."""
+    solve = library("scipy.optimize").linear_sum_assignment
+    rows, columns = solve(strength.double().numpy(), maximize=True)
+    chosen: list[int | None] = [None] * len(strength)
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         chosen[row] = column
-        left[row], left[:, column] = -math.inf, -math.inf
     return chosen
 
 

@@ -1,20 +1,41 @@
-"""How much of the variance of each continuous code is read back from drawn images: R² = 1 - E|c - ĉ|² / Var[c].
+"""How much of the variance of a continuous code can be read back from drawn images: R² = 1 - E|c - ĉ|² / Var[c].
 
-A bound under a fixed variance is not in nats, so continuous codes report R²; floor 0, ceiling 1. The reader is the model's own recogniser,
-under values drawn from the prior. For a given number, ``calibration`` asks the judge. Cost: one pass of the critic.
+``r2/CODE``. Of a discovered code the model's own recogniser is asked, since a bound under a fixed variance is not in nats; floor 0,
+ceiling 1. Of a given number the judge is asked, which never saw a drawn image: what it measures against what was ordered; the ceiling is
+the judge on real test images, and a generator that ignores the order may score far below 0. Cost: one pass of critic and judge.
 """
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from gander.study import CannotMeasure, Figure, Study
+from gander.study.ordered import numbers
 
 
 def measure(study: Study) -> dict[str, Figure]:
-    """One figure per recognised continuous code."""
+    """One figure per continuous code that is recognised or given. Raises ``CannotMeasure``."""
     figures = {}
-    for name, value in study.information.items():
-        if not study.model.spec.code(name).resolved.discrete:
-            figures[f"r2/{name}"] = Figure(value, 0.0, 1.0, "read in drawn images")
+    for number in numbers(study):
+        figures[f"r2/{number.name}"] = Figure(
+            explained(number.ordered, number.measured),
+            0.0,
+            explained(number.truth, number.judged),
+            f"{number.column} ordered and judged",
+        )
+    spec = study.model.spec
+    discovered = [c for c in spec.recognised if c.is_discovered and not c.resolved.discrete]
+    if discovered and study.model.critic is not None:
+        for code in discovered:
+            figures[f"r2/{code.name}"] = Figure(
+                study.information[code.name], 0.0, 1.0, "read in drawn images"
+            )
     if not figures:
-        raise CannotMeasure("no continuous code is recognised")
+        raise CannotMeasure("no continuous code is given or recognised")
     return figures
+
+
+def explained(truth: Tensor, read: Tensor) -> float:
+    """R² of (N,) readings of (N,) numbers, the truth's own mean being worth 0."""
+    y, x = truth.double(), read.double()
+    return float(1 - (y - x).square().mean() / (y - y.mean()).square().mean().clamp_min(1e-12))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from gander.data import Data
 from gander.judge import Judge, judge_of
 from gander.study.features import Features, JudgeFeatures
 
+Made = TypeVar("Made")
 LEAST = 20
 """Images of a class below which nothing is said of it."""
 
@@ -81,6 +82,14 @@ class Study:
     """A feature network of the user's own for the distribution metrics; None is the judge."""
     pictures: dict[str, Tensor] = field(default_factory=dict)
     """Name -> (C, H, W) uint8: what a metric wants looked at."""
+    made: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What several metrics share, by name."""
+
+    def once(self, name: str, make: Callable[[], Made]) -> Made:
+        """What ``make`` returns, made for the first metric that asks for it by that name and kept for the others."""
+        if name not in self.made:
+            self.made[name] = make()
+        return cast(Made, self.made[name])
 
     # ------------------------------------------------------------------ drawn images
     @cached_property
@@ -96,10 +105,16 @@ class Study:
     def ordered(self, count: int, first: int = 0) -> Values:
         """The codes of ``count`` images, given classes in equal numbers."""
         start = self.seed + first
-        classes = {
-            code.name: [(first + i) % code.resolved.width for i in range(count)]
-            for code in self.categories
-        }
+        classes: dict[str, list[int]] = {}
+        for code in self.categories:
+            width, places = code.resolved.width, range(first, first + count)
+            turn = [place % width for place in places]
+            if classes:
+                # Shuffled turn by turn, so that no class goes with one of the category before.
+                stream, turns = f"study/ordered/{code.name}", (first + count) // width + 1
+                order = [rng.permutation(0, stream, k, width) for k in range(turns)]
+                turn = [int(order[place // width][place % width]) for place in places]
+            classes[code.name] = turn
         return self.model.values(range(start, start + count), **classes)
 
     @cached_property
