@@ -8,9 +8,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gander import config
+from gander import charts, config
+from gander.charts import bar, short, ticks
 from gander.errors import RunError
-from gander.report import bar, series, short, ticks, write_report
+from gander.history import series
+from gander.report import write_report
 from gander.runs import Run
 
 HOSTILE = "<script>alert('x')</script>\"'&</style><img src=http://evil.example/x onerror=alert(1)>"
@@ -98,7 +100,10 @@ class Reader(HTMLParser):
 
 FULL = {
     "log": [line(100), line(200, alarms=["collapse", "dead_code/c1"])],
-    "metrics": [figures("old"), figures("label_accuracy", "r2/c1") | {"missing": {"mig": "why"}}],
+    "metrics": [
+        figures("old") | {"images_seen": 100},
+        figures("label_accuracy", "r2/c1") | {"missing": {"mig": "why"}},
+    ],
     "sheets": [
         *("images-000000100.png", "images-000000200.png", "knobs-000000200.png"),
         *("sweep-c1-000000100.png", "sweep-c1-000000200.png", "sweep-style.1-000000200.png"),
@@ -201,6 +206,13 @@ def test_a_file_name_is_text_too_and_a_picture_must_be_one(tmp_path):
     assert "images-000000001.png is not a picture" in read.text and "linked" not in read.text
 
 
+def test_words_beside_a_picture_are_text_too():
+    read = Reader(charts.picture(PIXEL, HOSTILE, HOSTILE, HOSTILE))
+    assert read.tags == ["figure", "img", "figcaption"]
+    assert sorted(dict(read.attributes)) == ["alt", "height", "src", "width"]
+    assert Reader(charts.picture(b"", HOSTILE, "", "")).tags == ["p"]
+
+
 def test_lone_surrogates_and_damaged_lines_do_not_stop_it(tmp_path):
     run = make(tmp_path, log=[line(1)])
     with run.log_file.open("a") as log:
@@ -238,3 +250,31 @@ def test_figures_are_short_and_bars_go_from_floor_to_ceiling():
     assert "--v:50%" in bar(0.5, 0, 1) and "--v:50%" in bar(5, 10, 0)  # a distance falls
     assert "--v:0%" in bar(-3, 0, 1) and "--v:100%" in bar(3, 0, 1)
     assert bar(1, None, 1) == bar(1, 1, 1) == "–"
+
+
+def test_an_evaluation_is_shown_with_its_errors_ratios_judge_pictures_and_best(tmp_path):
+    first, second = figures("frechet", "r2/c1"), figures("frechet", "label_accuracy")
+    for number, table in enumerate((first, second)):
+        real = {"floor": 0.25, "floor_is": "real", "error": 0.0125, "value": 0.5 + number}
+        table["metrics"]["frechet"] |= real
+    lines = [
+        first | {"images_seen": 100, "n": 2000},
+        second | {"judge": "judge: digit 0.99", "n": 2000},
+    ]
+    run = make(tmp_path, log=[line(200)], metrics=lines, sheets=["evaluation-neighbours.png"])
+    (tmp_path / "best").mkdir()
+    best = {"figure": "frechet", "value": 0.5, "images_seen": 100_000}
+    (tmp_path / "best" / "best.json").write_text(json.dumps(best))
+    read = Reader(page(run))
+    said = " ".join(read.text.split())
+    assert "1.5 ± 0.0125" in said and "6 × real" in said and "0.25 real" in said
+    assert "Judge: digit 0.99." in said and "2,000 images drawn after 200 images seen" in said
+    assert "what knowing nothing scores; marked real, what real training images score" in said
+    assert "Measured earlier only (1)" in said and "after 100 images seen" in said  # r2/c1
+    alts = [value for key, value in read.attributes if key == "alt"]
+    assert len(alts) == 1 and "training images nearest" in alts[0]
+    labels = [value for key, value in read.attributes if key == "aria-label"]
+    assert "frechet, over images seen" in labels and "r2/c1, over images seen" not in labels
+    assert "Best by frechet: 0.5, after 100,000 images seen" in said
+    (tmp_path / "best" / "best.json").write_text("[")
+    assert "Best by" not in page(run)

@@ -28,9 +28,20 @@ _HOMES = {
     "load": "model",
     "train": "training",
     "evaluate": "evaluation",
+    "compare": "comparison",
 }
 
-__all__ = ["Code", "CodeSpec", "GanderError", "Model", "__version__", "evaluate", "load", "train"]
+__all__ = [
+    "Code",
+    "CodeSpec",
+    "GanderError",
+    "Model",
+    "__version__",
+    "compare",
+    "evaluate",
+    "load",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,24 @@ COLLAPSED = 0.3  # of the spread of real images, below which samples count as co
 WON = 0.9995  # of the pairs (real, fake) told apart, above which the critic has won
 DEAD = 0.05  # of its ceiling, below which a code carries nothing
 COLLAPSE_AFTER, WON_AFTER, DEAD_AFTER = 30_000, 50_000, 50_000  # images seen before each is said
+ALARMS = {
+    "collapse": (
+        "the samples have collapsed",
+        "they differ much less than real images do",
+        "Try a lower generator_rate, a penalty (--set r1=1) or a larger batch.",
+    ),
+    "critic_won": (
+        "the critic has won",
+        "it tells nearly all real images from generated ones, so the generator hears little",
+        "Try a lower critic_rate or a penalty (--set r1=1).",
+    ),
+    "dead_code": (
+        "code {code} is dead",
+        "the recogniser reads next to nothing of it",
+        "Try a larger weight (--set {code}.recognised=…) or fewer codes.",
+    ),
+}
+"""Alarm -> what looks wrong, how it shows and what to try."""
 
 
 @dataclass(frozen=True)
@@ -66,30 +84,30 @@ def examine(model: Model, data: Data, images_seen: int) -> Check:
     return Check(rounded, {k: round(v, 4) for k, v in ceilings.items()}, signs, tuple(alarms))
 
 
+def meaning(name: str, shows: str = "") -> str:
+    """An alarm in plain words; ``shows`` says it in numbers. Empty for a name there is not."""
+    about, _, code = name.partition("/")
+    wrong, plainly, advice = ALARMS.get(about, ("", "", ""))
+    said = f"{wrong}: {shows or plainly}. {advice}" if wrong else ""
+    return said.replace("{code}.", f"{code}.").replace("{code}", repr(code))
+
+
+def _alarm(name: str, shows: str) -> Alarm:
+    return Alarm(name, meaning(name, shows))
+
+
 def _alarms(images_seen: int, spread: float, apart: float) -> list[Alarm]:
     alarms = []
     if images_seen >= COLLAPSE_AFTER and spread < COLLAPSED:
-        alarms.append(
-            Alarm(
-                "collapse",
-                f"the samples have collapsed: they differ {spread:.0%} as much as real images do. Try a "
-                f"lower generator_rate, a penalty (--set r1=1) or a larger batch.",
-            )
-        )
+        alarms.append(_alarm("collapse", f"they differ {spread:.0%} as much as real images do"))
     if images_seen >= WON_AFTER and apart > WON:
-        alarms.append(
-            Alarm(
-                "critic_won",
-                f"the critic has won: it tells {apart:.2%} of real and generated pairs apart, so the "
-                f"generator hears little. Try a lower critic_rate or a penalty (--set r1=1).",
-            )
+        shows = (
+            f"it tells {apart:.2%} of real and generated pairs apart, so the generator hears little"
         )
+        alarms.append(_alarm("critic_won", shows))
     return alarms
 
 
 def _dead(name: str, ceiling: float) -> Alarm:
-    return Alarm(
-        f"dead_code/{name}",
-        f"code {name!r} is dead: the recogniser reads less than {DEAD:.0%} of it (ceiling {ceiling:.2f}). "
-        f"Try a larger weight (--set {name}.recognised=…) or fewer codes.",
-    )
+    shows = f"the recogniser reads less than {DEAD:.0%} of it (ceiling {ceiling:.2f})"
+    return _alarm(f"dead_code/{name}", shows)
