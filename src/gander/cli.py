@@ -38,6 +38,7 @@ def train(
     device: str | None = None,
     set_: Settings = None,
     new: Flag = False,
+    roll_back: Flag = False,
     dry_run: Flag = False,
     quiet: Flag = False,
 ) -> None:
@@ -65,6 +66,8 @@ def train(
         codes="noise:gaussian(62) digit:given,shown". May be repeated.
     new
         Begin a new run even where one could be resumed.
+    roll_back
+        Put the weights in RUN/best back (--set evaluate_images=50000 best=frechet); with other rates, go on from there.
     dry_run
         Print the resolved configuration, the data found, parameters, memory and time; train nothing.
     quiet
@@ -72,14 +75,9 @@ def train(
     """
     from gander import forecast, training
 
-    asked: dict[str, Any] = {
-        "data": data,
-        "out": out,
-        "seed": seed,
-        "device": device,
-        "settings": set_ or [],
-    }
-    asked |= {"images": _whole("--images", images), "new": new}
+    asked: dict[str, Any] = {"data": data, "out": out, "seed": seed, "device": device}
+    asked |= {"settings": set_ or [], "images": _whole("--images", images)}
+    asked |= {"new": new, "roll_back": roll_back}
     if dry_run:
         print(forecast.forecast(preset, **asked))
     else:
@@ -180,8 +178,9 @@ def evaluate(
     *,
     metrics: str | None = None,
     data: str | None = None,
-    n: int = 2000,
+    n: int = 10_000,
     seed: int = 0,
+    features: str | None = None,
     json: str | None = None,
     device: str = "cpu",
 ) -> None:
@@ -190,33 +189,66 @@ def evaluate(
     Parameters
     ----------
     run
-        A run directory, or its number under runs/.
+        A run directory, or its number under runs/; or images drawn by any tool (.npz, folder, zip), with --data.
     metrics
-        Which, as label_accuracy,correlation; without it all (`gander list metrics`).
+        Which, as frechet,label_accuracy; without it all (`gander list metrics`).
     data
-        The images to judge by; without it those the run was trained on.
+        The real images to measure against; without it those the run was trained on.
     n
         How many images are drawn.
     seed
         The first drawing seed.
+    features
+        FILE.onnx: a feature network of your own, as Inception, for the distribution metrics.
     json
         Also write the figures to this file.
     device
-        Where to draw and judge.
+        Where to draw.
     """
+    from rich.console import Console
+
     from gander import evaluation as job
 
-    result = job.evaluate(
-        run,
-        metrics=metrics.split(",") if metrics else None,
-        data=data,
-        n=n,
-        seed=seed,
-        device=device,
-    )
+    with job.spoken(Console(stderr=True)) as tell:
+        result = job.evaluate(
+            run,
+            metrics=metrics.split(",") if metrics else None,
+            data=data,
+            n=n,
+            seed=seed,
+            device=device,
+            features=features,
+            tell=tell,
+        )
     if json:
         job.write_json(result, json)
-    print(job.table(result))
+    job.table(result)
+
+
+@app.command
+def compare(run: str, /, *more: str, out: str = "report.html", device: str = "cpu") -> None:
+    """Runs side by side on one page: curves, samples at the same seeds, metrics as mean ± sd over seeds.
+
+    Parameters
+    ----------
+    run
+        A run directory, or its number under runs/.
+    more
+        Further runs; those that differ in their seed alone are one group.
+    out
+        The page, which opens without a network.
+    device
+        Where to draw the samples.
+    """
+    from rich.console import Console
+
+    from gander import comparison as job
+
+    with Console(stderr=True).status("comparing") as status:
+        result = job.compare(
+            [run, *more], out, device=device, tell=lambda who: status.update(f"drawing {who}")
+        )
+    job.show(result, out)
 
 
 @app.command(name="list")

@@ -119,6 +119,18 @@ class ReportSettings:
     tensorboard: bool = setting(
         True, "also write TensorBoard events, where tensorboard is installed"
     )
+    evaluate_images: int = setting(
+        0, "images between evaluations while it trains, the last one at the end; 0 is never", 0
+    )
+    evaluate_metrics: str = setting(
+        "frechet,label_accuracy,mutual_information,r2",
+        "what they measure, of `gander list metrics`; those that do not apply are left out",
+    )
+    evaluate_n: int = setting(2000, "images drawn for each of them", 20, 1_000_000)
+    best: str = setting(
+        "",
+        "the figure whose best weights are kept in RUN/best, as frechet, label_accuracy or r2/c1; empty keeps none",
+    )
 
 
 @dataclass(frozen=True)
@@ -151,6 +163,11 @@ SECTIONS: dict[str, type] = {
 SETTINGS: dict[str, dict[str, dataclasses.Field[Any]]] = {
     name: {f.name: f for f in dataclasses.fields(cls)} for name, cls in SECTIONS.items()
 }
+CHANGEABLE = frozenset(
+    {f"optimiser.{name}" for name in SETTINGS["optimiser"]}
+    | {"game.r1", "game.r2", "game.gradient", "training.images"}
+)
+"""Settings that may be others from some position on: no network and no order of images depends on them."""
 TOP = ("preset", "about", "schema", "resolved", "provenance")
 
 

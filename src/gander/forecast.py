@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from gander import appraisal, best, runs
 from gander import config as configuration
-from gander import runs
+from gander.config import CHANGEABLE
 from gander.plan import Plan, configured, make_plan
 from gander.players import make_players, state
 from gander.progress import duration
@@ -30,12 +31,18 @@ def forecast(
     device: str | None = None,
     settings: Sequence[str] = (),
     new: bool = False,
+    roll_back: bool = False,
 ) -> str:
     """The resolved configuration, the data found, parameters, memory and estimated time, as text."""
     config = configured(preset, settings, data=data, images=images, seed=seed)
     plan = make_plan(config, device)
-    run, resumed = runs.place(config, plan.images.name, out, new)
-    return measured(plan, f"would {'resume' if resumed else 'begin'}  {run.path}")
+    appraisal.check(plan)
+    changeable = CHANGEABLE if roll_back else frozenset[str]()
+    run, resumed = runs.place(config, plan.images.name, out, new, changeable)
+    ending = f"would {'resume' if resumed else 'begin'}  {run.path}"
+    if roll_back:
+        ending = f"would roll {run.path} back to {best.to_roll_back(run, resumed)}"
+    return measured(plan, ending)
 
 
 def measured(plan: Plan, ending: str) -> str:

@@ -5,6 +5,7 @@ runs/00003-infogan-mnist-s0/
   log.jsonl        one line per report        metrics.jsonl   one line per evaluation
   samples/         sheets at fixed seeds      weights/        generator, critic, averaged, as safetensors
   state/           all that exact resuming needs: one safetensors file
+  best/            the same again, as it was at its best evaluation, where one is kept
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ if sys.platform != "win32":
 
 SCHEMA = 1
 ROOT = Path("runs")
+BEST = "best"
 NUMBERED = re.compile(r"(\d{5})-(.+)")
 
 
@@ -56,8 +59,17 @@ class Run:
         return self.path / "state" / "state.safetensors"
 
     @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
+
+    @property
+    def best(self) -> Path:
+        """A run directory too, where there is one."""
+        return self.path / BEST
 
     def weights_file(self, who: str) -> Path:
         """``who`` is generator, critic or averaged."""
@@ -141,10 +153,18 @@ class Run:
         return lines
 
     def rewind(self, images_seen: int) -> None:
-        """Drops the log lines of work that was not saved and will be done again."""
-        kept = [line for line in self.lines() if line.get("images_seen", 0) <= images_seen]
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        write(self.log_file, text.encode())
+        """Drops the lines of work that was not saved and will be done again: reports and evaluations."""
+        for file in (self.log_file, self.metrics_file):
+            if file == self.log_file or file.is_file():
+                self.write_lines(file.name, self.lines_until(images_seen, file.name))
+
+    def lines_until(self, images_seen: int, file: str = "log.jsonl") -> list[dict[str, Any]]:
+        """The lines of a .jsonl file up to a position."""
+        return [line for line in self.lines(file) if line.get("images_seen", 0) <= images_seen]
+
+    def write_lines(self, file: str, lines: list[dict[str, Any]]) -> None:
+        """Replaces a .jsonl file."""
+        write(self.path / file, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
     # ------------------------------------------------------------------ tensors
     def write_state(self, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -179,6 +199,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def open_run(path: str | Path) -> Run:
     """A run that exists: a directory, or the number or end of the name of one under ``runs/``."""
     run = Run(Path(path))
+    if run.path.name == BEST:
+        settle(run.path)
     if run.path.is_dir():
         return run
     there = numbered()
@@ -196,11 +218,17 @@ def numbered() -> list[Path]:
     return sorted(p for p in ROOT.iterdir() if NUMBERED.fullmatch(p.name) and p.is_dir())
 
 
-def place(config: Config, name: str, out: str | None, new: bool) -> tuple[Run, bool]:
+def place(
+    config: Config,
+    name: str,
+    out: str | None,
+    new: bool,
+    changeable: frozenset[str] = frozenset(),
+) -> tuple[Run, bool]:
     """The directory a training command belongs to, and whether it is resumed there.
 
     The same command finds the same run: by ``out``, else by the name NUMBER-PRESET-DATA-sSEED. A run made with another
-    configuration is refused with the differences, unless ``new`` asks for a fresh directory.
+    configuration is refused with the differences, unless ``new`` asks for a fresh directory or they are ``changeable``.
     """
     label = f"{config.preset}-{name}-s{config.training.seed}"
     if out is not None:
@@ -215,14 +243,15 @@ def place(config: Config, name: str, out: str | None, new: bool) -> tuple[Run, b
             return run, False
         if new:
             return Run(_beside(run.path)), False
-        _refuse_changes(run, config)
+        _refuse_changes(run, config, changeable)
         return run, True
     mine = [p for p in numbered() if p.name[6:] == label and Run(p).config_file.is_file()]
     if mine and not new:
-        for path in reversed(mine):
-            if not configuration.differences(Run(path).read_config(), config):
-                return Run(path), True
-        _refuse_changes(Run(mine[-1]), config)
+        for allowed in (frozenset[str](), changeable):
+            for path in reversed(mine):
+                if not _changes(Run(path), config, allowed):
+                    return Run(path), True
+        _refuse_changes(Run(mine[-1]), config, changeable)
     number = 1 + max((int(p.name[:5]) for p in numbered()), default=-1)
     return Run(ROOT / f"{number:05d}-{label}"), False
 
@@ -234,8 +263,13 @@ def _beside(path: Path) -> Path:
     return fresh
 
 
-def _refuse_changes(run: Run, config: Config) -> None:
-    changed = configuration.differences(run.read_config(), config)
+def _changes(run: Run, config: Config, changeable: frozenset[str] = frozenset()) -> list[str]:
+    lines = configuration.differences(run.read_config(), config)
+    return [line for line in lines if line.partition(":")[0] not in changeable]
+
+
+def _refuse_changes(run: Run, config: Config, changeable: frozenset[str]) -> None:
+    changed = _changes(run, config, changeable)
     if changed:
         lines = "\n".join(f"    {line}" for line in changed)
         raise RunError(
@@ -249,3 +283,53 @@ def is_writable(path: Path) -> bool:
     while not path.exists():
         path = path.parent
     return path.is_dir() and os.access(path, os.W_OK)
+
+
+# ---------------------------------------------------------------------- replacing a folder
+def fresh_folder(place: Path) -> Path:
+    """An empty folder beside ``place``, to be filled and then swapped in by ``swap_in``."""
+    settle(place)
+    fresh, old = _around(place)
+    for left in (old, fresh):  # of a process that was killed; in this order, see ``settle``
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        fresh.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(f"{fresh} cannot be written: {error.strerror}.") from None
+    return fresh
+
+
+def swap_in(place: Path) -> None:
+    """Puts the finished fresh folder in the place of the old one.
+
+    For a moment there is neither; a kill in that moment leaves NAME.old, by which ``settle`` knows that NAME.new is whole.
+    """
+    fresh, old = _around(place)
+    if place.is_dir():
+        os.rename(place, old)
+    with suppress(FileNotFoundError):  # a reader has settled it already
+        os.rename(fresh, place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def settle(place: Path) -> None:
+    """Finishes a swap that was cut off; otherwise does nothing."""
+    fresh, old = _around(place)
+    if not place.exists() and old.is_dir():
+        with suppress(OSError):  # another process was first, or this one may only read
+            os.rename(fresh if fresh.is_dir() else old, place)
+
+
+def drop_folder(place: Path) -> None:
+    """Removes a folder that may have been swapped in; a kill in between leaves it whole or gone."""
+    settle(place)
+    fresh, old = _around(place)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(fresh, ignore_errors=True)
+    if place.is_dir():
+        os.rename(place, fresh)
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _around(place: Path) -> tuple[Path, Path]:
+    return place.with_name(f"{place.name}.new"), place.with_name(f"{place.name}.old")

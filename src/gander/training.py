@@ -23,9 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gander import __version__, engine, health, progress, report, rng, runs, sheets
+from gander import __version__, appraisal, engine, health, progress, report, rng, runs, sheets
+from gander import best as keeping
+from gander.appraisal import Appraisal
 from gander.codes import Values
-from gander.config import Config
+from gander.config import CHANGEABLE, Config, differences
 from gander.errors import ConfigError
 from gander.plan import Plan, as_before, configured, make_plan
 from gander.players import Players, average, make_players, model_of, restore, save
@@ -68,20 +70,49 @@ def train(
     settings: Sequence[str] = (),
     new: bool = False,
     quiet: bool = False,
+    roll_back: bool = False,
 ) -> Path:
     """Trains until ``images`` real images were seen or ``minutes`` have passed, and returns the run directory.
 
-    The same call again resumes. ``settings`` are the command line's ``--set``, as ``["batch=64", "c1.recognised=0.5"]``. Raises
-    ``UseError`` for a wrong request and ``TrainingFailed`` for a run that went wrong.
+    The same call again resumes. ``settings`` are the command line's ``--set``, as ``["batch=64", "c1.recognised=0.5"]``.
+    ``roll_back`` first puts the best weights back, and then goes on only if the settings were changed: the same ones would
+    repeat the same steps. Raises ``UseError`` for a wrong request and ``TrainingFailed`` for a run that went wrong.
     """
     if minutes is not None and not minutes > 0:
         raise ConfigError(f"--minutes is more than 0, given {minutes:g}.")
+    if roll_back and new:
+        raise ConfigError("--roll-back is for a run that is there, --new begins one: give one.")
     config = configured(preset, settings, data=data, images=images, seed=seed)
     plan = make_plan(config, device)
-    run, resumed = runs.place(config, plan.images.name, out, new)
+    appraisal.check(plan)
+    changeable = CHANGEABLE if roll_back else frozenset[str]()
+    run, resumed = runs.place(config, plan.images.name, out, new, changeable)
+    console = progress.Console(quiet)
+    if roll_back:
+        keeping.to_roll_back(run, resumed)
     if resumed:
         plan = as_before(plan, config, run, device)
-    return play(plan, run, resumed, minutes, progress.Console(quiet))
+    if roll_back and not rolled_back(plan, run, console):
+        return run.path
+    return play(plan, run, resumed, minutes, console)
+
+
+def rolled_back(plan: Plan, run: Run, console: progress.Console) -> bool:
+    """Puts the best state back and says so; whether there is something new to do from there."""
+    with run.held():
+        kept = keeping.to_roll_back(run, True)
+        anew = bool(differences(run.read_config(), plan.config))
+        changes = keeping.roll_back(run, plan.config)
+        report.write_report(run)
+    console.say(f"rolled back {run.path} to the best: {kept}")
+    for change in changes:
+        console.say(f"  from here on {change}")
+    if not anew:
+        console.say(
+            "  Going on with the same settings would repeat the same steps, so the run stops here: draw with it, or "
+            "give --roll-back with another rate, as --set critic_rate=1e-4, to go on otherwise."
+        )
+    return anew
 
 
 # ---------------------------------------------------------------------- the loop
@@ -89,26 +120,46 @@ def play(
     plan: Plan, run: Run, resumed: bool, minutes: float | None, console: progress.Console
 ) -> Path:
     """Trains a plan in a run directory, from its saved state if there is one; one trainer at a time."""
+    players = make_players(plan)
+    watch = appraisal.prepare(plan, run, console.say)
+    if watch is not None:
+        appraisal.rehearse(watch, players)
     if not resumed:
         run.write_config(plan.config, provenance(plan))
     with run.held():
-        return _play(plan, run, resumed, minutes, console)
+        if resumed:
+            restore(players, run)
+            run.rewind(players.images_seen)
+            keeping.forget_future(run, players.images_seen)
+            run.write_config(plan.config, run.origin())
+        console.begin(plan, run, players.images_seen, resumed)
+        if watch is not None and _still_due(watch, players):
+            appraisal.appraise(watch, players)
+            report.write_report(run)
+        if players.images_seen >= plan.config.training.images:
+            decays = plan.config.optimiser.decay != "none"
+            console.already_done(run, players.images_seen, decays)
+        else:
+            _play(plan, players, run, minutes, console, watch)
+        say_best(run, console)
+    return run.path
+
+
+def _still_due(watch: Appraisal, players: Players) -> bool:
+    """Whether the run was stopped between a saved state and its evaluation."""
+    seen = players.images_seen
+    return appraisal.due(watch.config, seen) and appraisal.missing(watch.run, seen)
 
 
 def _play(
-    plan: Plan, run: Run, resumed: bool, minutes: float | None, console: progress.Console
-) -> Path:
-    players = make_players(plan)
-    if resumed:
-        restore(players, run)
-        run.rewind(players.images_seen)
-        run.write_config(plan.config, run.origin())
+    plan: Plan,
+    players: Players,
+    run: Run,
+    minutes: float | None,
+    console: progress.Console,
+    watch: Appraisal | None,
+) -> None:
     config, total = plan.config, plan.config.training.images
-    console.begin(plan, run, players.images_seen, resumed)
-    if players.images_seen >= total:
-        decays = config.optimiser.decay != "none"
-        console.already_done(run, players.images_seen, decays)
-        return run.path
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     saved_at = time.monotonic()
     before = _seconds_so_far(run)
@@ -120,15 +171,18 @@ def _play(
             bar.advance(players.images_seen)
             last = players.images_seen >= total
             last = last or time.monotonic() > deadline or bool(interrupted)
+            due = appraisal.due(config, players.images_seen)
             if last or tally.images >= config.report.log_images:
                 before += write_line(plan, players, run, tally, before, bar, board)
                 tally = Tally()
             if last or _crossed(players.images_seen, config.report.sample_images, config):
                 sheets.write_samples(model_of(plan, players), run.samples)
-            if last or time.monotonic() - saved_at > config.report.save_seconds:
+            if last or due or time.monotonic() - saved_at > config.report.save_seconds:
                 engine.check_finite(tally.means(config.game.critic_steps), players.images_seen)
                 save(plan, players, run)
                 saved_at = time.monotonic()
+            if due and watch is not None and not interrupted:
+                tally.started += appraisal.appraise(watch, players)
             if last:
                 break
     board.close()
@@ -136,7 +190,16 @@ def _play(
     console.end(run, players.images_seen, total, bool(interrupted))
     if interrupted:
         raise KeyboardInterrupt
-    return run.path
+
+
+def say_best(run: Run, console: progress.Console) -> None:
+    """Which evaluation was the best, where its weights are and how to use them."""
+    kept = keeping.read(run)
+    if kept is not None:
+        console.say(
+            f"the best: {kept}, kept in {run.best}. Draw with it: gander sample {run.best} --out sheet.png; "
+            f"--roll-back makes it the run's own state again."
+        )
 
 
 def step(plan: Plan, players: Players, tally: Tally) -> None:
