@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
+DEMO_METRICS := label_accuracy,mutual_information,r2,correlation,frechet,precision,recall
 
 .PHONY: demo test test-slow test-gpu install lint types clean
 
@@ -15,7 +16,7 @@ install: .venv/.installed
 
 demo: install
 	$(BIN)/gander train acgan-infogan --data glyphs --images 130000 --minutes 2 --out $(DEMO)
-	$(BIN)/gander evaluate $(DEMO) --json $(DEMO)/evaluation.json
+	$(BIN)/gander evaluate $(DEMO) --n 2000 --metrics $(DEMO_METRICS) --json $(DEMO)/evaluation.json
 	$(BIN)/gander sample $(DEMO) --sweep all --out $(DEMO)/knobs.png
 	@echo
 	@echo "Look at $(DEMO)/knobs.png: rows are the ordered digits, columns turn the three knobs the network found."

@@ -3,7 +3,7 @@
     GANDER_DATA=... python benchmarks/presets.py cgan acgan --data mnist --images 240000 --out benchmarks/results/mnist.jsonl
 
 One line per run: the command, processor seconds of training (user and system), images/s and every figure of
-``gander evaluate`` on 2,000 samples. Lines are appended; all are kept, none is the best of several.
+``gander evaluate`` on 10,000 samples. Lines are appended; all are kept, none is the best of several.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[])
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--n", type=int, default=2000)
+    parser.add_argument("--n", type=int, default=10_000)
     asked = parser.parse_args()
     for preset in asked.presets:
         for seed in asked.seeds:
