@@ -1,4 +1,4 @@
-"""Prints a results file as one Markdown table: a row for each run, none left out; or, with --seeds, mean ± sd over the seeds of each preset.
+"""Prints a results file as one Markdown table: a row for each run, none left out; or, with --seeds, mean ± sd over the seeds of each preset and length.
 
 python benchmarks/table.py benchmarks/results/mnist.jsonl
 python benchmarks/table.py --seeds benchmarks/results/mnist-seeds.jsonl
@@ -36,9 +36,10 @@ def seeds(lines: list[dict]) -> list[list[str]]:
     """A row for each figure, a column for each preset: mean ± sd over the seeds; floor and ceiling are those of real images or of chance."""
     groups: dict[str, list[dict[str, dict]]] = {}
     for line in lines:
-        groups.setdefault(line["preset"], []).append(line["evaluation"]["metrics"])
+        name = f"`{line['preset']}`, {line['images_seen']:,} images"
+        groups.setdefault(name, []).append(line["evaluation"]["metrics"])
     names = sorted({name for runs in groups.values() for figures in runs for name in figures})
-    rows = [["figure", *(f"`{p}` (n = {len(g)})" for p, g in groups.items()), "floor", "ceiling"]]
+    rows = [["figure", *(f"{p} (n = {len(g)})" for p, g in groups.items()), "floor", "ceiling"]]
     for name in names:
         found = [[figures[name] for figures in g if name in figures] for g in groups.values()]
         bounds = []

@@ -48,6 +48,7 @@ def test_a_judge_is_a_function_of_the_data_and_is_kept(cache, trained):
     kept = list(cache.iterdir())
     assert len(kept) == 1 and kept[0].suffix == ".safetensors"
     assert same(first, judge_of(data)) and len(trained) == 1
+    assert torch.equal(first.features(data.images), judge_of(data).features(data.images))
     kept[0].unlink()
     torch.manual_seed(2)
     assert same(first, judge_of(data)) and len(trained) == 2

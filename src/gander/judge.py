@@ -198,7 +198,10 @@ def train_judge(data: Data) -> Judge:
     _cycle(judge, data, 0, STEPS)
     if not _knows(judge, data):
         _cycle(judge, data, STEPS, round(FURTHER * STEPS))
-    return judge.eval()
+    # As read from a file: weights that lie otherwise in memory round otherwise.
+    laid = _fresh(data)
+    laid.load_state_dict(judge.state_dict())
+    return laid.eval()
 
 
 def _knows(judge: Judge, data: Data) -> bool:

@@ -147,7 +147,10 @@ def _evaluation(facts: Facts) -> str:
     parts.append(grid("metric _ value floor ceiling", _rows(present, last)))
     parts.append(_best(facts.run))
     if missing:
-        why = [f"{text(name)}: {text(reason)}" for name, reason in missing.items()]
+        reasons: dict[str, list[str]] = {}
+        for name, reason in missing.items():
+            reasons.setdefault(str(reason), []).append(str(name))
+        why = [f"{text(', '.join(names))}: {text(reason)}" for reason, names in reasons.items()]
         parts.append(f"<p>Not measured:</p>\n{listed(why)}")
     for name, path in facts.pictures.items():
         said = PICTURES.get(name, "written by the last evaluation that drew it")
