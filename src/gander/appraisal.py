@@ -131,6 +131,8 @@ def appraise(appraisal: Appraisal, players: Players) -> float:
     except GanderError as error:  # the training is worth more than a figure of it
         appraisal.say(f"! not evaluated at {seen:,} images: {error}")
         return time.monotonic() - began
+    if result.cut:
+        raise KeyboardInterrupt
     line = {**evaluation.line(result, seen, SEED), "during": True}
     said = ""
     if figure := appraisal.config.report.best:

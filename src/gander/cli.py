@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -178,7 +178,7 @@ def evaluate(
     *,
     metrics: str | None = None,
     data: str | None = None,
-    n: int = 10_000,
+    n: float = 10_000,
     seed: int = 0,
     features: str | None = None,
     json: str | None = None,
@@ -209,20 +209,25 @@ def evaluate(
 
     from gander import evaluation as job
 
+    if json is not None:
+        job.check_json(json)
+    names = None if metrics is None else [name.strip() for name in metrics.split(",")]
     with job.spoken(Console(stderr=True)) as tell:
         result = job.evaluate(
             run,
-            metrics=metrics.split(",") if metrics else None,
+            metrics=names,
             data=data,
-            n=n,
+            n=_whole("--n", n, least=-math.inf),
             seed=seed,
             device=device,
             features=features,
             tell=tell,
         )
-    if json:
-        job.write_json(result, json)
     job.table(result)
+    if json is not None:
+        job.write_json(result, json)
+    if result.cut:
+        raise KeyboardInterrupt
 
 
 @app.command
@@ -343,11 +348,15 @@ def _plain(error: CycloptsError) -> str:
     return f"{' '.join(str(error).split())} See gander --help."
 
 
-def _whole(option: str, number: float | None) -> int | None:
+@overload
+def _whole(option: str, number: float, least: float = 1) -> int: ...
+@overload
+def _whole(option: str, number: float | None, least: float = 1) -> int | None: ...
+def _whole(option: str, number: float | None, least: float = 1) -> int | None:
     """A count given as 600000 or 6e5."""
     if number is None:
         return None
-    if not (math.isfinite(number) and number >= 1 and number == int(number)):
+    if not (math.isfinite(number) and number >= least and number == int(number)):
         from gander.errors import ConfigError
 
         raise ConfigError(f"{option} is a whole number of at least 1, given {number:g}.")

@@ -26,7 +26,7 @@ from gander.errors import ConfigError, GanderError, RunError
 from gander.images import write
 from gander.study import CannotMeasure, Figure, Painter, Study
 from gander.study.gallery import gallery
-from gander.study.network import own_network
+from gander.study.network import OwnNetwork, own_network
 
 N = 10_000  # images drawn unless told, as in the published protocols
 LEAST, MOST = 20, 1_000_000
@@ -47,6 +47,8 @@ class Evaluation:
     features: str = ""
     """Which network the distribution metrics looked through."""
     pictures: dict[str, Tensor] = field(default_factory=dict)
+    cut: bool = False
+    """Whether it was interrupted: what came later is missing."""
 
     def __getitem__(self, name: str) -> Figure:
         """A figure by its name; where a metric has one code only, also by the metric's name alone."""
@@ -73,6 +75,7 @@ def evaluate(
     if not LEAST <= n <= MOST:
         raise ConfigError(f"--n is from {LEAST} to {MOST:,} images, given {n}.")
     chosen(metrics)
+    _network(features)
     if is_run(run):
         place = runs.open_run(run)
         config = place.read_config()
@@ -123,20 +126,25 @@ def measured(
 
     Raises ``UseError`` where nothing at all can be measured because of the request, never because one metric does not apply.
     """
-    network = own_network(features) if features else None
-    study = Study(painter, train, test, n, seed, network)
+    study = Study(painter, train, test, n, seed, _network(features))
     figures: dict[str, Figure] = {}
     missing: dict[str, str] = {}
+    cut = False
     for name, measure in chosen(metrics).items():
-        if not metrics and (cost := registry.costly(name)):
+        if metrics is None and (cost := registry.costly(name)):
             missing[name] = f"it takes {cost}; ask for it: --metrics {name}"
             continue
         if tell:
             tell(name)
         try:
-            found = measure(study)
+            found = {} if cut else measure(study)
         except CannotMeasure as why:
             missing[name] = str(why)
+            continue
+        except KeyboardInterrupt:  # what was measured already is kept
+            cut = True
+        if cut:
+            missing[name] = "interrupted"
             continue
         for figure, value in found.items():
             if math.isfinite(value.value):
@@ -145,13 +153,20 @@ def measured(
                 missing[figure] = f"came out as {value.value}"
     about = study.features.about if "features" in vars(study) else ""
     return Evaluation(
-        "", train.source, n, figures, missing, _judge(study), about, dict(study.pictures)
+        "", train.source, n, figures, missing, _judge(study), about, dict(study.pictures), cut
     )
 
 
 def chosen(names: Sequence[str] | None) -> dict[str, registry.Measure]:
     """The metrics of those names, or all. Raises ``ConfigError``."""
-    return {name: registry.find(name) for name in names or registry.names()}
+    return {name: registry.find(name) for name in (registry.names() if names is None else names)}
+
+
+def _network(path: str | Path | None) -> OwnNetwork | None:
+    try:
+        return own_network(path) if path is not None else None
+    except CannotMeasure as why:
+        raise ConfigError(f"--features {why}.") from None
 
 
 def is_run(run: str | Path) -> bool:
@@ -188,7 +203,8 @@ def _judge(study: Study) -> str:
     if "judge" not in vars(study):
         return ""
     parts = [f"{name} {value}" for name, value in study.judge.tested(study.test).items()]
-    return f"judge on {len(study.test):,} real test images: {', '.join(parts)}"
+    whom = "real test images" if study.apart else "images it learned from, too few to be split"
+    return f"judge on {len(study.test):,} {whom}: {', '.join(parts)}"
 
 
 # ---------------------------------------------------------------------- what is written and shown
@@ -226,6 +242,13 @@ def write_json(result: Evaluation, path: str | Path) -> None:
     }
     table = {"metrics": figures, "run": result.run, "data": result.data, "n": result.n}
     write(Path(path), (json.dumps(table, indent=2) + "\n").encode())
+
+
+def check_json(path: str) -> None:
+    """Raises ``RunError`` where figures could not be written, before they are measured."""
+    place = Path(path)
+    if not path or place.is_dir() or not runs.is_writable(place.parent):
+        raise RunError(f"--json {path!r} cannot be written: it takes a file in a folder of yours.")
 
 
 def table(result: Evaluation, console: Console | None = None) -> None:

@@ -17,6 +17,7 @@ from gander import history, runs
 from gander.config import Config
 from gander.history import Better, Measured, Table, number, table
 from gander.runs import Run
+from gander.study import times
 from gander.study.bootstrap import mean_interval
 
 SAYS_NOTHING_OF_IT = ("preset", "report", "training.seed", "training.threads")
@@ -251,7 +252,8 @@ class Spread:
     @property
     def ratio(self) -> float | None:
         """How many times what real images score."""
-        return self.mean / self.floor if self.measured.real and self.floor else None
+        real = self.measured.real and self.measured.proportional
+        return times(self.mean, self.floor) if real else None
 
 
 @dataclass(frozen=True)

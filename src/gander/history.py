@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gander.runs import Run
+from gander.study import times
 
 Table = dict[str, Any]
 Points = list[tuple[float, float]]  # (images seen, or seconds; value)
@@ -141,11 +142,13 @@ class Measured:
     judge: str
     features: str
     images_seen: int
+    proportional: bool = True
+    """Whether a ratio to the floor means anything."""
 
     @property
     def ratio(self) -> float | None:
         """How many times what real images score."""
-        return self.value / self.floor if self.real and self.floor else None
+        return times(self.value, self.floor) if self.real and self.proportional else None
 
     def alike(self, other: Measured) -> bool:
         """Whether the two were measured in the same way; what one of them does not say is not held against them."""
@@ -191,6 +194,7 @@ def figures(line: Table) -> dict[str, Measured]:
             str(line.get("judge") or ""),
             str(line.get("features") or ""),
             int(number(line.get("images_seen")) or 0),
+            said.get("proportional") is not False,
         )
     return found
 

@@ -24,11 +24,12 @@ from gander.data import Column, Data, taken
 from gander.errors import RunError
 from gander.images import to_unit
 
-VERSION = 6
+VERSION = 7
 BATCH, STEPS = 128, 600
 FURTHER = 1400 / 600  # times as many steps again where so few were not enough
 ENOUGH = {"class": 0.998, "number": 0.95, "view": 0.9}
 """Accuracy, R² and share of views found, on training images, with which so few steps are enough."""
+LEAST_STEPS, EPOCHS = 100, 100  # a few images are known by heart in fewer steps
 CHECKED = 2000  # training images this is asked of
 RATE = 3e-3
 SMOOTHING = 0.05  # of class labels
@@ -195,9 +196,10 @@ def train_judge(data: Data) -> Judge:
     """
     judge = _fresh(data)
     judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _cycle(judge, data, 0, STEPS)
+    steps = min(STEPS, max(LEAST_STEPS, EPOCHS * len(data) // BATCH))
+    _cycle(judge, data, 0, steps)
     if not _knows(judge, data):
-        _cycle(judge, data, STEPS, round(FURTHER * STEPS))
+        _cycle(judge, data, steps, round(FURTHER * steps))
     # As read from a file: weights that lie otherwise in memory round otherwise.
     laid = _fresh(data)
     laid.load_state_dict(judge.state_dict())

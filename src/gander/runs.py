@@ -132,8 +132,10 @@ class Run:
     def append(self, file: str, line: Mapping[str, Any]) -> None:
         """Adds one line to a .jsonl file."""
         try:
-            with (self.path / file).open("a", encoding="utf-8") as out:
-                out.write(json.dumps(line) + "\n")
+            with (self.path / file).open("a+b") as out:
+                out.seek(max(0, out.seek(0, os.SEEK_END) - 1))
+                cut = out.read(1) not in (b"", b"\n")  # the line before was cut off by a crash
+                out.write(b"\n" * cut + json.dumps(line).encode() + b"\n")
         except OSError as error:
             raise RunError(f"{self.path / file} cannot be written: {error.strerror}.") from None
 
@@ -160,7 +162,7 @@ class Run:
 
     def lines_until(self, images_seen: int, file: str = "log.jsonl") -> list[dict[str, Any]]:
         """The lines of a .jsonl file up to a position."""
-        return [line for line in self.lines(file) if line.get("images_seen", 0) <= images_seen]
+        return [line for line in self.lines(file) if _seen(line) <= images_seen]
 
     def write_lines(self, file: str, lines: list[dict[str, Any]]) -> None:
         """Replaces a .jsonl file."""
@@ -174,6 +176,12 @@ class Run:
     def read_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The saved state and its facts; None when there is none yet."""
         return read_tensors(self.state_file) if self.state_file.is_file() else None
+
+
+def _seen(line: Mapping[str, Any]) -> float:
+    """The position of a line; one that tells none, or nonsense, stands at the beginning."""
+    seen = line.get("images_seen")
+    return seen if isinstance(seen, int | float) else 0
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:

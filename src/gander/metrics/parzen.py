@@ -22,6 +22,7 @@ from gander.study.parzen import (
 
 def measure(study: Study) -> dict[str, Figure]:
     """The figure of the drawn images, and that of k-means for the same data."""
+    study.held_out()
     drawn = flat(study.model.render(study.ordered(CENTRES)))
     found = likelihood(drawn, validation_images(study.train), flat(study.test.images))
     real, means = references(study.train, study.test)
@@ -34,5 +35,11 @@ def measure(study: Study) -> dict[str, Figure]:
 def _figure(found: Likelihood, real: Likelihood, about: str) -> Figure:
     chosen = f"σ {found.sigma:.2g}{', an end of those tried' if found.at_edge else ''}"
     return Figure(
-        found.mean, real.mean, None, f"{about}; {chosen}", error=found.error, floor_is="real"
+        found.mean,
+        real.mean,
+        None,
+        f"{about}; {chosen}",
+        error=found.error,
+        floor_is="real",
+        proportional=False,
     )

@@ -12,11 +12,15 @@ from torch import Tensor
 from gander.study import CannotMeasure, Figure, Study
 from gander.study.ordered import numbers
 
+BLIND = 0.05  # R² of the judge on real test images, below which it is no judge
+
 
 def measure(study: Study) -> dict[str, Figure]:
     """One figure per continuous code that is recognised or given. Raises ``CannotMeasure``."""
     figures = {}
     for number in numbers(study):
+        if explained(number.truth, number.judged) < BLIND:
+            raise CannotMeasure(f"the judge cannot tell {number.column} of real test images either")
         figures[f"r2/{number.name}"] = Figure(
             explained(number.ordered, number.measured),
             0.0,

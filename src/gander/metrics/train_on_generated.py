@@ -24,6 +24,7 @@ def measure(study: Study) -> dict[str, Figure]:
     ordered = {column: code for column, code in asked.items() if column in recorded}
     if not ordered:
         raise CannotMeasure("no class that these images record is ordered")
+    study.held_out()
     said = train_judge(drawn(study, ordered)).name(study.test.images)
     figures = {}
     for column, code in ordered.items():

@@ -22,6 +22,7 @@ from gander.judge import Judge, judge_of
 from gander.study.features import Features, JudgeFeatures
 
 Made = TypeVar("Made")
+ROUNDING = 1e-9  # a floor below this is nothing
 LEAST = 20
 """Images of a class below which nothing is said of it."""
 
@@ -45,12 +46,19 @@ class Figure:
     error: float | None = None
     floor_is: Literal["nothing", "real"] = "nothing"
 
+    proportional: bool = True
+    """Whether a ratio to the floor means anything; of a log-likelihood it does not."""
+
     @property
     def ratio(self) -> float | None:
-        """How many times what real images score; None where the floor is not theirs."""
-        if self.floor_is != "real" or not self.floor:
-            return None
-        return self.value / self.floor
+        """How many times what real images score; None where the floor is not theirs or a ratio means nothing."""
+        real = self.floor_is == "real" and self.proportional
+        return times(self.value, self.floor) if real else None
+
+
+def times(value: float, floor: float | None) -> float | None:
+    """How many times the floor; None where that is zero, or zero but for rounding."""
+    return value / floor if floor is not None and floor > ROUNDING else None
 
 
 class Painter(Protocol):
@@ -191,8 +199,21 @@ class Study:
         return self.features.of_data(self.train)
 
     @cached_property
+    def apart(self) -> bool:
+        """Whether the test images are others than the training images; a set too small to be split has one for both."""
+        return self.train.fingerprint != self.test.fingerprint
+
+    def held_out(self) -> None:
+        """Raises ``CannotMeasure`` where there is nothing unseen to compare with."""
+        if not self.apart:
+            raise CannotMeasure("these images are too few to keep some apart for testing")
+        if len(self.test) < LEAST:
+            raise CannotMeasure(f"there are only {len(self.test)} test images")
+
+    @cached_property
     def test_features(self) -> Tensor:
-        """Of the whole test split, kept in the cache, (N, F)."""
+        """Of the whole test split, kept in the cache, (N, F). Raises ``CannotMeasure`` where it is no other than the training split."""
+        self.held_out()
         return self.features.of_data(self.test)
 
     @cached_property

@@ -91,8 +91,8 @@ def _classes(study: Study) -> Classes:
         own, (of_train, of_test) = (drawn == k).nonzero()[:, 0], (train[k], test[k])
         share = len(of_train) / max(1, sum(map(len, train)))
         due = len(own) if ordered else round(study.n * share)
-        # A class that chance alone could have left out is no sign of anything: twice as many must be due.
-        missing = not ordered and len(own) < LEAST and due >= 2 * LEAST
+        # Far fewer than are due: chance alone, which leaves out a class of 20 once in 10^9, would not do that.
+        missing = not ordered and due >= LEAST and len(own) < min(LEAST, due / 4)
         count = min(due if missing else len(own), len(of_train), len(of_test))
         if count < LEAST:
             skipped += 1

@@ -36,7 +36,10 @@ class Gallery:
     critic: Critic | None = None
 
     def values(self, seeds: Sequence[int], **codes: Any) -> Values:
-        """Which images, and what they count as ordered; classes asked for are taken from the images of that class."""
+        """Which images, and what they count as ordered; classes asked for are taken from the images of that class.
+
+        A class that none shows gets any images: an order that was not obeyed.
+        """
         where = torch.tensor(list(seeds), dtype=torch.int64)
         rows = self._order[where % len(self.images)]
         if self.label is not None and self.label in codes:
@@ -44,11 +47,14 @@ class Gallery:
             asked = torch.as_tensor(codes[self.label])
             for k, own in enumerate(self._classes):
                 places = (asked == k).nonzero()[:, 0]
+                own = own if len(own) else self._order  # none of that class: whatever there is
                 rows[places] = own[torch.arange(len(places)) % len(own)]
         values: Values = {ROW: rows}
         for code in self.spec.given:
             column = self.columns[code.name].values[rows]
             values[code.name] = column if column.dtype == torch.int64 else column[:, None]
+            if code.name in codes:
+                values[code.name] = torch.as_tensor(codes[code.name])
         return values
 
     def render(self, values: Values) -> Tensor:
@@ -94,10 +100,7 @@ def gallery(drawn: Data, real: Data) -> Gallery:
         ):
             continue
         if column.sort == "categorical" and name == real.label:
-            values = _renumbered(column, meant)
-            if torch.bincount(values.clamp(min=0), minlength=len(meant.names)).min() == 0:
-                continue
-            columns[name] = replace(meant, values=values)
+            columns[name] = replace(meant, values=_renumbered(column, meant))
         elif column.sort == "continuous" and bool((column.values != column.values[0]).any()):
             columns[name] = column
         else:

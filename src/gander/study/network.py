@@ -47,8 +47,17 @@ class OwnNetwork:
         parts = []
         for batch in torch.split(images, CHUNK):
             fitted = _fitted(batch, entry.shape, KINDS[entry.type])
-            said = self.session.run(None, {entry.name: fitted.numpy()})[0]
-            features = torch.from_numpy(said).float().flatten(1)
+            try:
+                said = self.session.run(None, {entry.name: fitted.numpy()})[0]
+                features = torch.from_numpy(said).float().flatten(1)
+            except (
+                Exception
+            ) as error:  # onnxruntime has an exception class of its own for everything
+                first = str(error).strip().splitlines()[0]
+                raise RunError(
+                    f"{self.path} cannot be run on {len(fitted)} images of {tuple(fitted.shape[1:])}; its first "
+                    f"dimension must be free, its first output numbers: {first}"
+                ) from None
             if len(features) != len(batch) or features.shape[1] > LARGEST:
                 raise RunError(
                     f"{self.path} makes {tuple(said.shape)} of {len(batch)} images; a feature network gives one row of at most "
