@@ -202,6 +202,18 @@ def test_a_little_noise_does_not_change_the_answer(cache, monkeypatch):
     assert made.scores(replace(data, images=grainy))["label"] > 0.95
 
 
+def test_a_judge_is_the_same_whatever_the_threads(cache):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        one = judge.train_judge(tiny.data())
+        assert torch.get_num_threads() == 2
+        torch.set_num_threads(1)
+        assert same(one, judge.train_judge(tiny.data()))
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_judge_leaves_the_random_numbers_of_others_alone(cache):
     torch.manual_seed(3)
     expected = torch.rand(4)

@@ -24,7 +24,7 @@ from gander.data import Column, Data, taken
 from gander.errors import RunError
 from gander.images import to_unit
 
-VERSION = 7
+VERSION = 8
 BATCH, STEPS = 128, 600
 FURTHER = 1400 / 600  # times as many steps again where so few were not enough
 ENOUGH = {"class": 0.998, "number": 0.95, "view": 0.9}
@@ -197,9 +197,13 @@ def train_judge(data: Data) -> Judge:
     judge = _fresh(data)
     judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = min(STEPS, max(LEAST_STEPS, EPOCHS * len(data) // BATCH))
-    _cycle(judge, data, 0, steps)
-    if not _knows(judge, data):
-        _cycle(judge, data, steps, round(FURTHER * steps))
+    threads = torch.get_num_threads()
+    try:  # one thread: two round otherwise, and make so small a network little faster
+        _cycle(judge, data, 0, steps)
+        if not _knows(judge, data):
+            _cycle(judge, data, steps, round(FURTHER * steps))
+    finally:
+        torch.set_num_threads(threads)
     # As read from a file: weights that lie otherwise in memory round otherwise.
     laid = _fresh(data)
     laid.load_state_dict(judge.state_dict())
@@ -219,7 +223,7 @@ def _knows(judge: Judge, data: Data) -> bool:
 
 def _cycle(judge: Judge, data: Data, first: int, steps: int) -> None:
     """So many steps under a rate that rises and falls once."""
-    machine = engine.start("cpu", "auto", torch.get_num_threads())
+    machine = engine.start("cpu", "auto", 1)
     adam = machine.adam(list(judge.parameters()), RATE, (0.9, 0.99))
     cycle = torch.optim.lr_scheduler.OneCycleLR(adam, RATE, steps, pct_start=0.2)
     judge.train()
