@@ -118,7 +118,8 @@ class Judge(nn.Module):
     def tested(self, data: Data) -> dict[str, str]:
         """How well it does on real images it did not learn from, column by column, in words."""
         if not self.heads:
-            return {"finds an image among": f"{CONTEST:,} by a view of it: {self.found(data):.4f}"}
+            among = min(CONTEST, len(data))
+            return {"finds an image among": f"{among:,} by a view of it: {self.found(data):.4f}"}
         sort = {head.column: "" if head.classes else "R² " for head in self.heads}
         return {name: f"{sort[name]}{score:.4f}" for name, score in self.scores(data).items()}
 
