@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
-DEMO_METRICS := label_accuracy,mutual_information,r2,correlation,frechet,precision,recall
+DEMO_METRICS := label_accuracy,mutual_information,r2,correlation
 
 .PHONY: demo test test-slow test-gpu install lint types clean
 
