@@ -22,15 +22,6 @@ from gander.study.features import JudgeFeatures, kept
 from gander.study.gallery import gallery
 
 
-@pytest.fixture
-def quick(tmp_path, monkeypatch):
-    monkeypatch.setenv("GANDER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(judge, "STEPS", 6)
-    monkeypatch.setattr(judge, "BATCH", 32)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def images(path, count=120, labelled=True, side=tiny.SIDE, channels=1, shift=0):
     """An .npz of images as another tool may have drawn them."""
     drawn, labels, slants = tiny.pictures(count, channels, side)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import tiny
-from gander import cli, evaluation, judge, metrics
+from gander import cli, evaluation, metrics
 from gander.codes import CodeSpec
 from gander.data import Column, Data
 from gander.errors import ConfigError
@@ -225,15 +225,6 @@ def test_every_metric_is_listed_with_its_line_and_found():
 
 # ---------------------------------------------------------------------- gander evaluate
 CHEAP = "label_accuracy,correlation,mutual_information,r2"
-
-
-@pytest.fixture
-def quick(tmp_path, monkeypatch):
-    monkeypatch.setenv("GANDER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(judge, "STEPS", 6)
-    monkeypatch.setattr(judge, "BATCH", 32)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def evaluate(*words, preset="acgan-infogan"):

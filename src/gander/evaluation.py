@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,40 +75,43 @@ def evaluate(
     if not LEAST <= n <= MOST:
         raise ConfigError(f"--n is from {LEAST} to {MOST:,} images, given {n}.")
     chosen(metrics)
-    _network(features)
-    if is_run(run):
-        place = runs.open_run(run)
-        config = place.read_config()
-        loaded = model.load(place.path, device)
-        size, channels = config.data.size or None, config.data.channels or None
-        train, test, source = _real(data or config.data.source, size, channels)
-        if train.shape != loaded.card.shape:
-            raise RunError(
-                f"{source} has images of shape {train.shape} and the run draws {loaded.card.shape} (channels, height, "
-                f"width); give --data of that size."
-            )
-        painter: Painter = loaded
-    else:
-        if data is None:
-            raise ConfigError(
-                f"{str(run)!r} is no run: it has no config.toml. To measure the images in it, say with --data SRC "
-                f"which real ones to measure them against."
-            )
-        train, test, source = _real(data, None, None)
-        drawn = sources.load(str(run))
-        painter, n = gallery(drawn, train), min(n, len(drawn))
+    network = _network(features)
+    if not is_run(run):
+        train, test, painter, n = _gallery(run, data, n)
+        result = measured(
+            painter, train, test, metrics=metrics, n=n, seed=seed, network=network, tell=tell
+        )
+        return replace(result, run=str(run))
+    place = runs.open_run(run)
+    asked = place.read_config().data
+    loaded = model.load(place.path, device)
+    train, test = _real(data or asked.source, asked.size or None, asked.channels or None)
+    if train.shape != loaded.card.shape:
+        raise RunError(
+            f"{train.source} has images of shape {train.shape} and the run draws {loaded.card.shape} (channels, height, "
+            f"width); give --data of that size."
+        )
     result = measured(
-        painter, train, test, metrics=metrics, n=n, seed=seed, features=features, tell=tell
+        loaded, train, test, metrics=metrics, n=n, seed=seed, network=network, tell=tell
     )
-    result = Evaluation(**{**vars(result), "run": str(run), "data": source})
-    if is_run(run):
-        result = Evaluation(**{**vars(result), "run": str(place.path)})
-        place.append("metrics.jsonl", line(result, loaded.images_seen, seed))
-        for name, picture in result.pictures.items():
-            path = place.samples / f"evaluation-{name}.png"
-            drawing.write_png(path, drawing.picture(picture))
-        report.write_report(place)
+    result = replace(result, run=str(place.path))
+    place.append("metrics.jsonl", line(result, loaded.images_seen, seed))
+    for name, picture in result.pictures.items():
+        drawing.write_png(place.samples / f"evaluation-{name}.png", drawing.picture(picture))
+    report.write_report(place)
     return result
+
+
+def _gallery(images: str | Path, data: str | None, n: int) -> tuple[Data, Data, Painter, int]:
+    """Images in the place of a model, the real ones they are measured against, and how many of them there are at most."""
+    if data is None:
+        raise ConfigError(
+            f"{str(images)!r} is no run: it has no config.toml. To measure the images in it, say with --data SRC "
+            f"which real ones to measure them against."
+        )
+    train, test = _real(data, None, None)
+    drawn = sources.load(str(images))
+    return train, test, gallery(drawn, train), min(n, len(drawn))
 
 
 def measured(
@@ -119,14 +122,14 @@ def measured(
     metrics: Sequence[str] | None,
     n: int,
     seed: int = 0,
-    features: str | Path | None = None,
+    network: OwnNetwork | None = None,
     tell: Tell | None = None,
 ) -> Evaluation:
     """The figures of anything that draws, against the real images of two splits; nothing is written but the cache.
 
     Raises ``UseError`` where nothing at all can be measured because of the request, never because one metric does not apply.
     """
-    study = Study(painter, train, test, n, seed, _network(features))
+    study = Study(painter, train, test, n, seed, network)
     figures: dict[str, Figure] = {}
     missing: dict[str, str] = {}
     cut = False
@@ -187,13 +190,13 @@ def _has_images(folder: Path) -> bool:
     return any(path.suffix.lower() in endings for path in folder.rglob("*"))
 
 
-def _real(source: str, size: int | None, channels: int | None) -> tuple[Data, Data, str]:
-    """The training and the test split of a source, and its name without a split."""
+def _real(source: str, size: int | None, channels: int | None) -> tuple[Data, Data]:
+    """The training and the test split of a source, whatever split its name has."""
     for split in sources.SPLITS:
         source = source.removesuffix(f":{split}")
     try:
         train = sources.load(source, "train", size=size, channels=channels)
-        return train, sources.load(source, "test", size=size, channels=channels), source
+        return train, sources.load(source, "test", size=size, channels=channels)
     except GanderError as error:
         raise type(error)(f"{error} Measuring needs the real images: --data SRC.") from None
 
