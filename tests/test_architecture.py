@@ -18,7 +18,7 @@ FLOORS = [
     {"conditioning", "backbones"},
     {"critic"},
     {"game", "data", "config", "engine"},
-    {"runs"},
+    {"runs", "names"},
     {"model", "judge"},
     {"study"},
     {"history"},

@@ -147,8 +147,8 @@ def test_a_sweep_moves_one_code_from_end_to_end_for_each_seed():
     for row, seed in enumerate((3, 4)):
         for column, u in enumerate((-1, -0.5, 0, 0.5, 1)):
             assert torch.equal(swept[row, column], model.draw(seed=seed, u=u, label=1)[0])
-    assert model.points("label") == [0, 1, 2, 3]
-    assert model.points("on") == [0, 1]
+    assert model.points("label").tolist() == [0, 1, 2, 3]
+    assert model.points("on").tolist() == [0, 1]
     assert len(model.points("u")) == len(model.points("style.1")) == 9
 
 

@@ -63,7 +63,10 @@ class SteeredGenerator(nn.Module):
         self.body = build(latent, condition, shape, width)
 
     def forward(self, values: Values) -> Tensor:
-        told = self.spec.encode(values)
+        return self.told(self.spec.encode(values))
+
+    def told(self, told: dict[str, Tensor]) -> Tensor:
+        """Images (B, C, H, W) from the encodings of every code, (B, W) each; they need not be those of any value."""
         noise = [told[code.name] for code in self.spec.multiplied]
         if noise:
             scaled = torch.cat(noise, dim=1)

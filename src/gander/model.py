@@ -7,6 +7,7 @@ so a single ``generator.safetensors`` is enough to draw.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from gander import backbones, engine, runs
+from gander import names as naming
 from gander.codes import Code, CodeSpec, Values
 from gander.conditioning import Shape, SteeredGenerator
 from gander.critic import Critic
 from gander.errors import CodeError, RunError
 from gander.images import to_bytes, to_unit
+from gander.names import Names
 
 CHUNK = 32
 """Images drawn in one pass, always exactly so many: a network's rounding may depend on the size of its batch, and one seed
@@ -97,9 +100,11 @@ class Model:
         generator: SteeredGenerator,
         critic: Critic | None = None,
         images_seen: int = 0,
+        names: Names | None = None,
     ) -> None:
         self.card = card
-        self.spec = card.spec
+        self.names = names or Names()
+        self.spec = self.names.applied(card.spec)
         self.generator = generator.eval()
         self.critic = critic.eval() if critic is not None else None
         self.images_seen = images_seen
@@ -124,7 +129,8 @@ class Model:
         """Every code's values for these seeds, with some set: a number, a name, or one per image.
 
         ``digit=3``, ``garment="Coat"``, ``slant=-0.5``, ``slant=[-1, 0, 1]``; one component of a wider code
-        is named as in ``{"style.1": 0.3}``.
+        is named as in ``{"style.1": 0.3}``. Numbers and words are what a person says: where a category has names, 7 is the
+        class named 7. A tensor holds values as the codes themselves have them, a class its index.
         """
         values = self.spec.draw_at(seeds)
         for name, setting in codes.items():
@@ -148,14 +154,14 @@ class Model:
         """One code from end to end, everything else fixed: (rows, n, C, H, W) uint8, a row for each seed."""
         points = self.points(code, n)
         seeds = [s for s in range(seed, seed + rows) for _ in range(len(points))]
-        images = self.render(self.values(seeds, **codes, **{code: points * rows}))
+        images = self.render(self.values(seeds, **codes, **{code: points.repeat(rows)}))
         return images.view(rows, len(points), *images.shape[1:])
 
     def points(
         self, code: str, n: int | None = None, low: float | None = None, high: float | None = None
-    ) -> list[float]:
-        """The values a sweep of ``code`` visits."""
-        kind = self.spec.code(code.partition(".")[0]).resolved
+    ) -> Tensor:
+        """The values a sweep of ``code`` visits, (n,)."""
+        kind = self.find(code).resolved
         count = (
             n
             if n is not None
@@ -165,23 +171,40 @@ class Model:
         )
         count = 2 if n is None and kind.name == "binary" else count
         spread = kind.spread(count, low, high)
-        return [float(v) for v in (spread if spread.dim() == 1 else spread[:, 0])]
+        return spread if spread.dim() == 1 else spread[:, 0]
 
-    @torch.no_grad()
+    def find(self, name: str) -> Code:
+        """The code of that name, or called so (``names``); ``style.1`` is a part of ``style``. Raises ``CodeError``."""
+        return self.spec.code(self.names.find(name.partition(".")[0], self.spec))
+
     def render(self, values: Values) -> Tensor:
         """Code values (B, …) to images (B, C, H, W) uint8, in passes of one fixed size."""
-        count = len(next(iter(values.values())))
+        return self.render_told(self.spec.encode(values))
+
+    def between(self, first: Values, last: Values, share: Tensor) -> dict[str, Tensor]:
+        """What the generator is told on the way from some values to others: (B, …) twice, (B,) in [0, 1] -> (B, W) of each code."""
+        return {
+            c.name: c.resolved.between(first[c.name], last[c.name], share) for c in self.spec.codes
+        }
+
+    @torch.no_grad()
+    def render_told(self, told: dict[str, Tensor]) -> Tensor:
+        """Encodings (B, W) of every code to images (B, C, H, W) uint8, in passes of one fixed size."""
+        count = len(next(iter(told.values())))
         parts = [
-            to_bytes(self.generator(_rows(values, first, self.device))).cpu()
+            to_bytes(self.generator.told(_rows(told, first, self.device))).cpu()
             for first in range(0, count, CHUNK)
         ]
         channels_first = torch.empty(0, *self.card.shape, dtype=torch.uint8)
         return torch.cat([channels_first, *parts])[:count]
 
     def _set(self, values: Values, name: str, setting: Any, count: int) -> Values:
-        code_name, dot, index = name.partition(".")
-        code = self.spec.code(code_name)
-        numbers = [_number(code, item) for item in _items(setting)]
+        _, dot, index = name.partition(".")
+        code = self.find(name)
+        if isinstance(setting, Tensor):
+            numbers = _checked(code, setting)
+        else:
+            numbers = [_number(code, item) for item in _items(setting)]
         if len(numbers) not in (1, count):
             raise CodeError(f"{name} is set to {len(numbers)} values for {count} images.")
         old = values[code.name]
@@ -189,7 +212,7 @@ class Model:
         if old.dim() == 1:
             if dot:
                 raise CodeError(
-                    f"{code_name} is one class and has no part {index!r}; set {code_name} itself."
+                    f"{code.name} is one class and has no part {index!r}; set {code.name} itself."
                 )
             return {code.name: column}
         new = old.clone()
@@ -255,9 +278,19 @@ def _padded(rows: Tensor, count: int) -> Tensor:
     return torch.cat([rows, rows[-1:].expand(count - len(rows), *rows.shape[1:])])
 
 
+def _checked(code: Code, setting: Tensor) -> list[float]:
+    """A tensor of values as numbers, if the code can have them."""
+    numbers = [float(v) for v in setting.flatten().tolist()]
+    size = code.resolved.width
+    classes = code.resolved.name == "categorical"
+    for number in numbers:
+        if not math.isfinite(number) or (classes and number not in range(size)):
+            wants = f"class indices from 0 to {size - 1}" if classes else "finite numbers"
+            raise CodeError(f"{code.name}: a tensor of {wants} is needed, given {number}.")
+    return numbers
+
+
 def _items(setting: Any) -> list[Any]:
-    if isinstance(setting, Tensor):
-        return list(setting.flatten().tolist())
     if isinstance(setting, str) or not isinstance(setting, Sequence):
         return [setting]
     return list(setting)
@@ -301,7 +334,7 @@ def load(path: str | Path, device: str = "cpu", averaged: bool = True) -> Model:
     place = Path(path)
     device = str(engine.find_device(device))
     if place.is_file():
-        return _assemble(place, None, device)
+        return _assemble(place, None, device, None)
     folder = runs.open_run(place).path
     for home in (folder / "weights", folder):
         names = ("averaged", "generator") if averaged else ("generator", "averaged")
@@ -309,22 +342,29 @@ def load(path: str | Path, device: str = "cpu", averaged: bool = True) -> Model:
             file = home / f"{name}.safetensors"
             if file.is_file():
                 critic = home / "critic.safetensors"
-                return _assemble(file, critic if critic.is_file() else None, device)
+                return _assemble(file, critic if critic.is_file() else None, device, folder)
     raise RunError(
         f"{folder} holds no weights yet (weights/averaged.safetensors); train it a little longer, "
         f"or give a folder or a file with a generator's weights."
     )
 
 
-def _assemble(generator_file: Path, critic_file: Path | None, device: str) -> Model:
+def _assemble(
+    generator_file: Path, critic_file: Path | None, device: str, folder: Path | None
+) -> Model:
+    """A model from its files; names are those beside them, else those the generator's file carries."""
     tensors, facts = runs.read_tensors(generator_file)
     card = Card.from_dict(facts.get("card", {}))
+    names = naming.read(folder, card.spec) if folder is not None else Names()
+    if not names.codes and facts.get("names"):
+        names = Names.from_dict(facts["names"], card.spec, str(generator_file))
     generator = _filled(card.build_generator, tensors, generator_file)
     critic = None
     if critic_file is not None:
         critic = _filled(card.build_critic, runs.read_tensors(critic_file)[0], critic_file)
     seen = facts.get("images_seen", 0)
-    return Model(card, generator, critic, seen if isinstance(seen, int) else 0).to(device)
+    seen = seen if isinstance(seen, int) else 0
+    return Model(card, generator, critic, seen, names).to(device)
 
 
 def _filled(build: Callable[[], Network], tensors: dict[str, Tensor], file: Path) -> Network:

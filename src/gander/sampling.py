@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from gander import images as pictures
 from gander import sheets
 from gander.codes import Values
-from gander.errors import CodeError, UseError, choose
+from gander.errors import UseError
 from gander.model import Model
 
 MOST = 1_000_000  # images in one call
@@ -27,7 +29,7 @@ class Sweep:
     """One code from end to end: its name and the values it visits."""
 
     code: str
-    points: list[float]
+    points: Tensor
 
 
 def sample(
@@ -80,22 +82,10 @@ def parse_settings(model: Model, settings: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise UseError(f"--set takes code=value, given {text!r}; as --set {_example(model)}.")
-        _check_code(model, name.strip())
+        model.find(name.strip())
         fixed[name.strip()] = value.strip()
     model.values([0], **fixed)
     return fixed
-
-
-def _check_code(model: Model, name: str) -> None:
-    """Refuses a code the model does not have, naming those it has."""
-    if name.partition(".")[0] not in model.spec.by_name:
-        knobs = [code.name for code in model.spec.knobs]
-        if not knobs:
-            raise CodeError(
-                f"this {model.spec.family} has no knob {name!r}: its only input is noise. Train a cgan, an acgan "
-                f"or an infogan to order what is drawn."
-            )
-        raise CodeError(choose(name, knobs, "code of this model"))
 
 
 def _example(model: Model) -> str:
@@ -106,8 +96,7 @@ def _example(model: Model) -> str:
 def parse_sweep(model: Model, text: str) -> Sweep:
     """``code``, ``code=a:b`` or ``code=a:b:n``."""
     name, equals, span = text.partition("=")
-    _check_code(model, name)
-    code = model.spec.code(name.partition(".")[0])
+    code = model.find(name)
     if not equals:
         points = model.points(name)
         return Sweep(name, points)
@@ -125,7 +114,7 @@ def parse_sweep(model: Model, text: str) -> Sweep:
     if count is None and code.resolved.discrete:
         count = int(abs(high - low)) + 1
     if code.resolved.name == "categorical" and low > high:
-        return Sweep(name, model.points(name, count, high, low)[::-1])
+        return Sweep(name, model.points(name, count, high, low).flip(0))
     return Sweep(name, model.points(name, count, low, high))
 
 
@@ -203,11 +192,11 @@ def _sweep(
     if out.suffix.lower() != ".npz":
         _check_sheet(model, (len(across.points), high))
     if out.suffix.lower() == ".npz" or len(sweeps) == 2:
-        down = sweeps[0].points if len(sweeps) == 2 else [None] * len(seeds)
-        rows = [seeds[0]] * len(down) if len(sweeps) == 2 else seeds
-        swept = dict(fixed) | {across.code: across.points * len(down)}
+        down = len(sweeps[0].points) if len(sweeps) == 2 else len(seeds)
+        rows = [seeds[0]] * down if len(sweeps) == 2 else seeds
+        swept = dict(fixed) | {across.code: across.points.repeat(down)}
         if len(sweeps) == 2:
-            swept[sweeps[0].code] = [p for p in down for _ in across.points]
+            swept[sweeps[0].code] = sweeps[0].points.repeat_interleave(len(across.points))
         values = model.values([s for s in rows for _ in across.points], **swept)
         if out.suffix.lower() == ".npz":
             return _write_npz(model, values, out)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from gander import images as pictures
 from gander.codes import Code
@@ -45,6 +46,11 @@ def row_names(rows: Code | None, count: int) -> list[str]:
     return [f"{rows.name} {name}" if len(name) <= 2 else name for name in names[:count]]
 
 
+def _classes(count: int, each: int) -> Tensor:
+    """Each class ``each`` times in a row, (count * each,)."""
+    return torch.arange(count).repeat_interleave(each)
+
+
 def class_sheet(model: Model, columns: int = COLUMNS, seed: int = 0) -> Image.Image:
     """A row for each class, a column for each seed; without classes, seeds all over."""
     rows = class_code(model)
@@ -56,7 +62,7 @@ def class_sheet(model: Model, columns: int = COLUMNS, seed: int = 0) -> Image.Im
     ]
     codes: dict[str, Any] = {}
     if rows is not None:
-        codes[rows.name] = [s[rows.name] for s in settings for _ in range(columns)]
+        codes[rows.name] = _classes(len(settings), columns)
     images = model.draw(seeds=seeds, **codes)
     return pictures.sheet(images, columns, row_names(rows, len(settings)))
 
@@ -64,7 +70,7 @@ def class_sheet(model: Model, columns: int = COLUMNS, seed: int = 0) -> Image.Im
 def sweep_sheet(
     model: Model,
     code: str,
-    points: list[float],
+    points: Tensor,
     fixed: dict[str, Any],
     seeds: list[int],
 ) -> Image.Image:
@@ -74,9 +80,9 @@ def sweep_sheet(
         rows = None
     settings = row_settings(model, rows, fixed) if rows is not None else [{}] * len(seeds)
     chosen = seeds if rows is None else [seeds[k % len(seeds)] for k in range(len(settings))]
-    codes: dict[str, Any] = dict(fixed) | {code: points * len(settings)}
+    codes: dict[str, Any] = dict(fixed) | {code: points.repeat(len(settings))}
     if rows is not None:
-        codes[rows.name] = [s[rows.name] for s in settings for _ in points]
+        codes[rows.name] = _classes(len(settings), len(points))
     images = model.draw(seeds=[s for s in chosen for _ in points], **codes)
     return pictures.sheet(
         images, len(points), row_names(rows, len(settings)), point_names(model, code, points)
@@ -104,9 +110,9 @@ def knobs_sheet(
     blocks, heads = [], []
     for name in codes:
         values = model.points(name, points)
-        ordered: dict[str, Any] = dict(fixed) | {name: values * len(settings)}
+        ordered: dict[str, Any] = dict(fixed) | {name: values.repeat(len(settings))}
         if rows is not None:
-            ordered[rows.name] = [s[rows.name] for s in settings for _ in values]
+            ordered[rows.name] = _classes(len(settings), len(values))
         images = model.render(model.values(seeds, **ordered))
         blocks.append(images.view(len(settings), points, *images.shape[1:]))
         ends = point_names(model, name, values)
@@ -118,12 +124,12 @@ def knobs_sheet(
     return pictures.sheet(together, len(heads), row_names(rows, len(settings)), heads)
 
 
-def point_names(model: Model, code: str, points: list[float]) -> list[str]:
+def point_names(model: Model, code: str, points: Tensor) -> list[str]:
     """Headings for the columns: class names, or numbers."""
-    names = getattr(model.spec.code(code.partition(".")[0]).resolved, "names", ())
+    names = getattr(model.find(code).resolved, "names", ())
     if names and "." not in code:
         return [str(names[int(p)])[:10] for p in points]
-    return [f"{round(p, 6) + 0.0:.3g}" for p in points]  # adding 0 takes the sign off -0
+    return [f"{round(p, 6) + 0.0:.3g}" for p in points.tolist()]  # adding 0 takes the sign off -0
 
 
 def write_samples(model: Model, folder: Path) -> list[Path]:

@@ -39,6 +39,10 @@ class Circular(Vector):
     def encode(self, values: Tensor) -> Tensor:
         return torch.cat([values.cos(), values.sin()], dim=1)
 
+    def between(self, first: Tensor, last: Tensor, share: Tensor) -> Tensor:
+        turn = torch.remainder(last - first + math.pi, 2 * math.pi) - math.pi
+        return self.encode(first + turn * share.unsqueeze(1))
+
     def posterior(self, params: Tensor) -> td.Distribution:
         # The params are the natural parameters κ·(cos μ, sin μ). The small constant keeps the
         # gradient of the norm and of atan2 finite where the recogniser has no opinion.

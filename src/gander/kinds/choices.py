@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -97,14 +98,23 @@ class Categorical(Kind):
         return {"type": "choice", "options": names, "start": 0}
 
     def parse(self, text: str) -> float:
+        """A class by its name or its index, ``4`` or ``#4``.
+
+        Where some classes have names and others none (``#4``), a bare number is a name alone: with ``7`` for a name, ``5`` is
+        more likely a five that was not found than the sixth class.
+        """
         if text in self.names:
             return float(self.names.index(text))
-        if text.isdecimal() and int(text) < self.size:
-            return float(text)
-        named = f" ({choose(text, self.names, 'class name')})" if self.names else ""
+        mark = "#" if any(name.startswith("#") for name in self.names) else ""
+        index = text.removeprefix("#")
+        if text.startswith(mark) and re.fullmatch("[0-9]{1,6}", index) and int(index) < self.size:
+            return float(index)
+        said = f"index from {mark}0 to {mark}{self.size - 1}"
+        if not self.names:
+            raise CodeError(f"{text!r} is not one of the {self.size} classes; give an {said}.")
         raise CodeError(
-            f"{text!r} is not one of the {self.size} classes; "
-            f"give an index from 0 to {self.size - 1}{' or a name' if self.names else ''}.{named}"
+            f"{text!r} is not one of the {self.size} classes; give an {said} or a name. "
+            f"({choose(text, self.names, 'class name')})"
         )
 
 

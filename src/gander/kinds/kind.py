@@ -58,6 +58,14 @@ class Kind(abc.ABC):
     def encode(self, values: Tensor) -> Tensor:
         """What a network is told: (B, *S) -> (B, W), of order one."""
 
+    def between(self, first: Tensor, last: Tensor, share: Tensor) -> Tensor:
+        """What a network is told on the way from one value to another: (B, *S) twice and (B,) in [0, 1] -> (B, W).
+
+        Two classes fade into each other, an angle goes the short way round.
+        """
+        start, end = self.encode(first), self.encode(last)
+        return start + (end - start) * share.unsqueeze(1)
+
     @abc.abstractmethod
     def posterior(self, params: Tensor) -> td.Distribution:
         """The recogniser's belief q(value | image): (B, P) -> batch (B,), event S."""

@@ -35,6 +35,16 @@ class Gaussian(Vector):
     def encode(self, values: Tensor) -> Tensor:
         return values
 
+    def between(self, first: Tensor, last: Tensor, share: Tensor) -> Tensor:
+        # Halfway between two draws of many normals a straight line passes too near to the origin, where no draw
+        # is, so the length follows its own straight line (White, "Sampling generative networks", 2016).
+        straight: Tensor = super().between(first, last, share)
+        if self.size == 1:
+            return straight
+        lengths: Tensor = torch.lerp(first.norm(dim=1), last.norm(dim=1), share)
+        scale: Tensor = lengths / straight.norm(dim=1).clamp_min(1e-6)
+        return straight * scale.unsqueeze(1)
+
     def posterior(self, params: Tensor) -> td.Distribution:
         return td.Independent(td.Normal(params, torch.ones_like(params), validate_args=False), 1)
 

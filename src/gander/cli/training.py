@@ -1,0 +1,80 @@
+"""Commands that train, and that say what there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gander.cli.options import Flag, Settings, app, whole
+
+
+@app.command
+def train(
+    preset: str | None = None,
+    /,
+    *,
+    data: str | None = None,
+    out: str | None = None,
+    images: float | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    set_: Settings = None,
+    new: Flag = False,
+    roll_back: Flag = False,
+    dry_run: Flag = False,
+    quiet: Flag = False,
+) -> None:
+    """Train a preset or FILE.toml; the same command again resumes, Ctrl-C saves.
+
+    Parameters
+    ----------
+    preset
+        A preset (`gander list presets`) or a file of your own, as my.toml; without one cgan where the images
+        are labelled, else dcgan.
+    data
+        A named set (`gander list data`) or a path: a folder of images, a CSV, zip, npz or IDX file.
+    out
+        The run directory; without it runs/NUMBER-PRESET-DATA-sSEED.
+    images
+        Train until so many real images were seen.
+    minutes
+        Stop after so many minutes at the latest.
+    seed
+        Everything random is a function of it.
+    device
+        cpu, cuda, cuda:1 or mps; without it the GPU where there is one.
+    set_
+        key=value: any setting (`gander list settings`), a code's as c1.recognised=0.5, all codes as
+        codes="noise:gaussian(62) digit:given,shown". May be repeated.
+    new
+        Begin a new run even where one could be resumed.
+    roll_back
+        Put the weights in RUN/best back (--set evaluate_images=50000 best=frechet); with other rates, go on from there.
+    dry_run
+        Print the resolved configuration, the data found, parameters, memory and time; train nothing.
+    quiet
+        Say nothing but errors.
+    """
+    from gander import forecast, training
+
+    asked: dict[str, Any] = {"data": data, "out": out, "seed": seed, "device": device}
+    asked |= {"settings": set_ or [], "images": whole("--images", images)}
+    asked |= {"new": new, "roll_back": roll_back}
+    if dry_run:
+        print(forecast.forecast(preset, **asked))
+    else:
+        print(training.train(preset, minutes=minutes, quiet=quiet, **asked))
+
+
+@app.command(name="list")
+def list_(what: str = "", /) -> None:
+    """What there is, with one line each: presets, data, metrics, objectives, backbones, kinds, schedules, settings.
+
+    Parameters
+    ----------
+    what
+        One of them; without it all but the settings.
+    """
+    from gander import listing
+
+    print(listing.listing(what))
