@@ -6,8 +6,10 @@ import torch
 from PIL import Image
 
 import tiny
-from gander import cli, images, sheets
-from gander.model import load
+from gander import cli, headings, images, kinds, sheets
+from gander.codes import Code, CodeSpec
+from gander.model import Card, Model, load
+from gander.names import Called, Names
 
 
 @pytest.fixture
@@ -224,8 +226,9 @@ WRONG = [
     ("--seeds x", "numbers and ranges"),
     ("--seeds=", "numbers and ranges"),
     ("--set label", "code=value"),
-    ("--set label=9", "index from 0 to 3"),
-    ("--set label=-1", "index from 0 to 3"),
+    ("--set label=9", "index from"),
+    ("--set label=-1", "index from"),
+    ("--set label=1,2", "--film FILE.gif"),
     ("--set lable=1", "Did you mean 'label'"),
     ("--set =1", "not a code"),
     ("--set c1=nan", "not a value"),
@@ -242,7 +245,7 @@ WRONG = [
     ("--sweep c1=0:1:1001", "--sweep takes"),
     ("--sweep c1=0:1:1000 --n 100000 --out x.npz", "at most 1,000,000"),
     ("--sweep c1=0:1:1000 --sweep c2=0:1:1000 --out x.png", "too large"),
-    ("--sweep label=0:4", "index from 0 to 3"),
+    ("--sweep label=0:4", "index from"),
     ("--sweep label.0", "is one class"),
     ("--sweep c1 --set c1=0", "both set and swept"),
     ("--sweep c1 --set c1.0=0", "both set and swept"),
@@ -290,3 +293,108 @@ def test_the_rows_of_a_runs_sheet_are_its_classes():
             right = own.draw(seed=column, label=row)[0, 0].numpy()
             assert np.array_equal(inside[y : y + 64 : 4, x : x + 64 : 4], right)
     assert torch.is_tensor(own.draw(1))
+
+
+# ---------------------------------------------------------------------- headings
+def inked(mask):
+    return np.asarray(mask) > 0
+
+
+NAMES = [
+    ["0", "1"],
+    ["cat", "dog"],
+    ["fire engine", "lawn mower"],
+    ["automobile", "cat"],
+    ["chimpanzee in a tree", "a"],
+    ["Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogoch", "b"],
+    ["", "c"],
+    ["x" * 60, ""],
+    ["a b c d e f g h i j k l", "d"],
+]
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("step", [16, 34, 66])
+def test_every_name_is_over_its_own_column_and_beside_its_own_row(names, step):
+    above = inked(headings.above(names, 2, step, 12))
+    beside = inked(headings.beside(names, 2, step, 12))
+    assert above.shape[1] == beside.shape[0] == 2 * step
+    for k, name in enumerate(names):
+        here = slice(k * step, (k + 1) * step)
+        assert above[:, here].any() == beside[here].any() == bool(name)
+    assert not above[:, [0, step - 1, step]].any() or step < 20  # none touches another
+    assert above.shape[0] <= 3 * 1.6 * 12 + headings.LONGEST * 12
+
+
+@pytest.mark.parametrize("names", [["fire engine", "automobile"], ["mushroom", "pick-up truck"]])
+def test_a_name_is_cut_only_where_there_is_no_room(names):
+    for text in names:
+        assert headings.fitted(text, 200, 12) == text
+        cut = headings.fitted(text, 40, 12)
+        assert cut.endswith(headings.CUT) and text.startswith(cut[:-1].strip())
+        assert headings.font(12).getlength(cut) <= 40
+    lines = inked(headings.column_names(names, 66, 12))
+    upright = inked(headings.column_names(names, 30, 12))
+    assert lines.shape[0] < 50 < upright.shape[0] < headings.LONGEST * 12
+
+
+def test_an_axis_says_its_title_in_the_middle_and_its_ends_at_the_ends():
+    bare = headings.Axis(["1", "2", "3"], "slant")
+    said = headings.Axis(["1", "2", "3"], "slant", "left", "right")
+    letters = [
+        np.asarray(headings.above(axis, 3, 80, 12))[:20] > headings.FAINT for axis in (bare, said)
+    ]
+    for mask, ends in zip(letters, (False, True), strict=True):
+        assert mask[:, 100:140].any()
+        assert mask[:, :25].any() == mask[:, -25:].any() == ends
+    narrow = np.asarray(headings.above(said, 3, 16, 12))[:20] > headings.FAINT
+    assert narrow.any()  # the title alone
+    rows = np.asarray(headings.beside(said, 3, 80, 12))
+    names = np.asarray(headings.beside(said.names, 3, 80, 12))
+    assert np.array_equal(rows[:, -names.shape[1] :], names)
+    turned = headings.title(headings.Axis([], "slant", "right", "left"), 236, 12)
+    assert np.array_equal(np.rot90(np.asarray(turned)), rows[2:-2, : turned.height])
+
+
+def test_a_sheet_says_what_its_codes_are_called():
+    own = model()
+    own.names = Names({"c1": Called("slant", "left", "right")})
+    axis = sheets.axis(own, "c1", torch.tensor([-1.0, 1.0]))
+    assert (axis.title, axis.low, axis.high, list(axis.names)) == (
+        "slant",
+        "left",
+        "right",
+        ["-1", "1"],
+    )
+    back = sheets.axis(own, "slant", torch.tensor([1.0, -1.0]))
+    assert (back.title, back.low, back.high) == ("slant", "right", "left")
+    assert sheets.axis(own, "label", torch.tensor([2, 0])).names == ["2", "0"]
+    assert sheets.axis(own, "noise.3", torch.tensor([0.5])).title == "noise.3"
+
+
+KINDS = {
+    "uniform": (kinds.Uniform(), ["-1", "0", "1"]),
+    "gaussian": (kinds.Gaussian(2), ["-2", "0", "2"]),
+    "circular": (kinds.Circular(), ["-180°", "-60°", "60°"]),
+    "binary": (kinds.Binary(2), ["off", "on", "off"]),
+    "categorical": (kinds.Categorical(3, None, ("a", "b" * 40, "c")), ["a", "b" * 40, "c"]),
+}
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_two_codes_of_every_kind_make_a_sheet(kind):
+    codes = [Code("noise", kinds.Gaussian(4)), Code("one", KINDS[kind][0], recognised=1.0)]
+    spec = CodeSpec((*codes, Code("two", kinds.Uniform(), recognised=1.0)))
+    card = Card(spec, (1, 8, 8), "mlp", 8, "none")
+    own = Model(card, card.build_generator())
+    points = own.points("one", 3)
+    assert sheets.axis(own, "one", points).names == KINDS[kind][1]
+    across = torch.tensor([0.0, 0.5])
+    sheet = sheets.two_way_sheet(own, ("one", points), ("two", across), {}, 5)
+    step = 7 * 8 + images.GAP
+    inside = np.asarray(sheet)[-(3 * step + images.GAP) :, -(2 * step + images.GAP) :]
+    for row in range(3):
+        for column in range(2):
+            y, x = images.GAP + row * step, images.GAP + column * step
+            right = own.draw(1, seed=5, one=points[row : row + 1], two=across[column : column + 1])
+            assert np.array_equal(inside[y : y + 56 : 7, x : x + 56 : 7], right[0, 0].numpy())

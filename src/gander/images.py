@@ -5,19 +5,22 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from gander import headings
 from gander.errors import RunError
+from gander.headings import Heading
 
 INK, PAPER = 60, 255  # gray levels of headings and of the sheet around the images
 GAP = 2  # pixels between images
+LEAST_LETTER, LARGEST_LETTER = 12, 22  # pixels, of headings
 LEAST_SIDE = 56  # smaller images are enlarged by a whole factor for people to see
 
 
@@ -42,27 +45,23 @@ def picture(image: Tensor) -> Image.Image:
 def sheet(
     images: Tensor,
     columns: int,
-    row_names: Sequence[str] = (),
-    column_names: Sequence[str] = (),
+    row_names: Heading = (),
+    column_names: Heading = (),
     scale: int = 0,
 ) -> Image.Image:
-    """Images (N, C, H, W) uint8 laid out in rows of ``columns``, with headings where given.
+    """Images (N, C, H, W) uint8 laid out in rows of ``columns``, with headings where given: names, or an ``Axis`` with a title.
 
-    ``scale`` enlarges by a whole factor; 0 chooses one that lets a person see.
+    ``scale`` enlarges by a whole factor; 0 chooses one that lets a person see. The images end at the right and lower edge.
     """
     count, channels, height, width = images.shape
     rows = -(-count // columns)
     scale = scale or max(1, -(-LEAST_SIDE // max(height, width)))
-    row_names, column_names = (
-        ["".join(c if c.isprintable() else " " for c in name) for name in names]
-        for names in (row_names, column_names)
-    )
-    letter = max(11, 6 * scale)  # pixels
-    font = ImageFont.load_default(letter)
-    left = max((round(font.getlength(name)) + 8 for name in row_names), default=0)
-    top = round(letter * 1.6) if column_names else 0
-    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     step_x, step_y = width * scale + GAP, height * scale + GAP
+    letter = min(LARGEST_LETTER, max(LEAST_LETTER, min(step_x, step_y) // 5))
+    beside = headings.beside(row_names, rows, step_y, letter)
+    above = headings.above(column_names, columns, step_x, letter)
+    left, top = beside.width, above.height
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     size = (left + columns * step_x + GAP, top + rows * step_y + GAP)
     gray = 3 if channels > 2 else 1
     opaque = channels in (2, 4)
@@ -72,13 +71,22 @@ def sheet(
     for i in range(count):
         one = picture(images[i]).resize((width * scale, height * scale), Image.Resampling.NEAREST)
         canvas.paste(one, (left + GAP + i % columns * step_x, top + GAP + i // columns * step_y))
+    canvas.paste(ink, (0, top + GAP // 2), beside)
+    canvas.paste(ink, (left + GAP // 2, 0), above)
+    return canvas
+
+
+def captioned(image: Image.Image, text: str, letter: int) -> Image.Image:
+    """The picture with a line of words on paper under it, two letters high."""
+    gray = len(image.mode.removesuffix("A"))
+    opaque = image.mode.endswith("A")
+    size = (image.width, image.height + 2 * letter)
+    canvas = Image.new(image.mode, size, (PAPER,) * gray + (0,) * opaque)
+    canvas.paste(image, (0, 0))
     pen = ImageDraw.Draw(canvas)
-    for i, name in enumerate(row_names):
-        middle = top + GAP + i * step_y + height * scale // 2
-        pen.text((left - 6, middle), name, fill=ink, font=font, anchor="rm")
-    for i, name in enumerate(column_names):
-        middle = left + GAP + i * step_x + width * scale // 2
-        pen.text((middle, top // 2 + 1), name, fill=ink, font=font, anchor="mm")
+    words = headings.fitted(headings.plain(text), image.width - 8, letter)
+    ink = (INK,) * gray + (255,) * opaque
+    pen.text((4, image.height + letter), words, fill=ink, font=headings.font(letter), anchor="lm")
     return canvas
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from gander import images as pictures
 from gander import sheets
 from gander.codes import Values
-from gander.errors import UseError
+from gander.errors import CodeError, UseError
 from gander.model import Model
 
 MOST = 1_000_000  # images in one call
@@ -77,18 +77,25 @@ def sample(
 # ---------------------------------------------------------------------- what was asked
 def parse_settings(model: Model, settings: Sequence[str]) -> dict[str, Any]:
     """``code=value`` words to codes and values, every name and value checked."""
-    fixed: dict[str, Any] = {}
-    for text in settings:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UseError(f"--set takes code=value, given {text!r}; as --set {_example(model)}.")
-        model.find(name.strip())
-        fixed[name.strip()] = value.strip()
-    model.values([0], **fixed)
+    fixed = dict(parse_setting(model, text) for text in settings)
+    try:
+        model.values([0], **fixed)
+    except CodeError as error:
+        hint = " Several values are for a film: --film FILE.gif."
+        raise CodeError(f"{error}{hint if ',' in ''.join(fixed.values()) else ''}") from None
     return fixed
 
 
-def _example(model: Model) -> str:
+def parse_setting(model: Model, text: str) -> tuple[str, str]:
+    """``code=value`` to the code, which must exist, and the value as it was written."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UseError(f"--set takes code=value, given {text!r}; as --set {example(model)}.")
+    model.find(name.strip())
+    return name.strip(), value.strip()
+
+
+def example(model: Model) -> str:
     knobs = [code.name for code in model.spec.knobs]
     return f"{knobs[0]}=1" if knobs else "digit=3"
 
@@ -140,7 +147,7 @@ def parse_sheet(text: str) -> tuple[int, int]:
     return int(size[1]), int(size[2])
 
 
-def _overlap(a: str, b: str) -> bool:
+def overlap(a: str, b: str) -> bool:
     """Whether two knobs are the same one, or one is a part of the other."""
     return a == b or a.startswith(f"{b}.") or b.startswith(f"{a}.")
 
@@ -178,10 +185,10 @@ def _sweep(
     n: int | None,
 ) -> list[Path]:
     """One sweep: rows are classes, or seeds. Two: the first along the rows, the second along the columns."""
-    twice = {s.code for s in sweeps if any(_overlap(s.code, name) for name in fixed)}
+    twice = {s.code for s in sweeps if any(overlap(s.code, name) for name in fixed)}
     if twice:
         raise UseError(f"{', '.join(sorted(twice))} is both set and swept; drop one of the two.")
-    if len(sweeps) > 2 or (len(sweeps) == 2 and _overlap(sweeps[0].code, sweeps[1].code)):
+    if len(sweeps) > 2 or (len(sweeps) == 2 and overlap(sweeps[0].code, sweeps[1].code)):
         raise UseError("--sweep takes one code, or two different ones: rows and columns.")
     across = sweeps[-1]
     if n is not None and len(seeds) == 1:
@@ -191,21 +198,13 @@ def _sweep(
         raise UseError(f"that would be {high * len(across.points):,} images; at most {MOST:,}.")
     if out.suffix.lower() != ".npz":
         _check_sheet(model, (len(across.points), high))
-    if out.suffix.lower() == ".npz" or len(sweeps) == 2:
-        down = len(sweeps[0].points) if len(sweeps) == 2 else len(seeds)
-        rows = [seeds[0]] * down if len(sweeps) == 2 else seeds
-        swept = dict(fixed) | {across.code: across.points.repeat(down)}
-        if len(sweeps) == 2:
-            swept[sweeps[0].code] = sweeps[0].points.repeat_interleave(len(across.points))
-        values = model.values([s for s in rows for _ in across.points], **swept)
-        if out.suffix.lower() == ".npz":
-            return _write_npz(model, values, out)
-        names = [
-            f"{sweeps[0].code} {name}"
-            for name in sheets.point_names(model, sweeps[0].code, sweeps[0].points)
-        ]
-        heads = sheets.point_names(model, across.code, across.points)
-        picture = pictures.sheet(model.render(values), len(across.points), names, heads)
+    if out.suffix.lower() == ".npz":
+        return _write_npz(model, _swept_values(model, sweeps, fixed, seeds), out)
+    if len(sweeps) == 2:
+        down = sweeps[0]
+        picture = sheets.two_way_sheet(
+            model, (down.code, down.points), (across.code, across.points), fixed, seeds[0]
+        )
     else:
         plain = n is None and len(seeds) == 1 and sheets.class_code(model) is None
         rows = list(range(seeds[0], seeds[0] + sheets.ROWS)) if plain else seeds
@@ -213,6 +212,18 @@ def _sweep(
     path = out if out.suffix else out / f"sweep-{'-'.join(s.code for s in sweeps)}.png"
     pictures.write_png(path, picture)
     return [path]
+
+
+def _swept_values(
+    model: Model, sweeps: list[Sweep], fixed: dict[str, Any], seeds: list[int]
+) -> Values:
+    """The values of one sweep for each seed, or of two sweeps for the first seed, row by row."""
+    across = sweeps[-1]
+    rows = [seeds[0]] * len(sweeps[0].points) if len(sweeps) == 2 else seeds
+    swept = dict(fixed) | {across.code: across.points.repeat(len(rows))}
+    if len(sweeps) == 2:
+        swept[sweeps[0].code] = sweeps[0].points.repeat_interleave(len(across.points))
+    return model.values([seed for seed in rows for _ in across.points], **swept)
 
 
 def _write_npz(model: Model, values: Values, out: Path) -> list[Path]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from gander import images as pictures
 from gander.codes import Code
+from gander.headings import Axis
 from gander.model import Model
 
 ROWS, COLUMNS = 10, 10
@@ -38,12 +41,29 @@ def row_settings(model: Model, rows: Code | None, fixed: dict[str, Any]) -> list
     return [{rows.name: k} for k in range(min(MOST_ROWS, rows.resolved.width))]
 
 
-def row_names(rows: Code | None, count: int) -> list[str]:
-    """Headings for the rows: the class names."""
+def row_axis(model: Model, rows: Code | None, count: int) -> Axis:
+    """The headings of rows that are classes."""
     if rows is None:
-        return []
+        return Axis()
     names = getattr(rows.resolved, "names", ()) or [str(k) for k in range(count)]
-    return [f"{rows.name} {name}" if len(name) <= 2 else name for name in names[:count]]
+    return Axis(names[:count], label(model, rows.name))
+
+
+def axis(model: Model, code: str, points: Tensor) -> Axis:
+    """The headings of one code's values: what it is called, the values, and what its ends look like."""
+    called = model.names.of(model.find(code).name)
+    backwards = len(points) > 1 and bool(points[-1] < points[0])
+    low, high = (called.high, called.low) if backwards else (called.low, called.high)
+    return Axis(point_names(model, code, points), label(model, code), low, high)
+
+
+def label(model: Model, name: str) -> str:
+    """What to show for a code, or for a part of one: ``slant``, ``style.1``."""
+    code, (_, dot, part) = model.find(name), name.partition(".")
+    words = getattr(code.resolved, "names", ())
+    if dot and words:
+        return f"{model.names.label(code.name)}: {words[int(part)] if part.isdecimal() else part}"
+    return model.names.label(code.name) + dot + part
 
 
 def _classes(count: int, each: int) -> Tensor:
@@ -64,7 +84,7 @@ def class_sheet(model: Model, columns: int = COLUMNS, seed: int = 0) -> Image.Im
     if rows is not None:
         codes[rows.name] = _classes(len(settings), columns)
     images = model.draw(seeds=seeds, **codes)
-    return pictures.sheet(images, columns, row_names(rows, len(settings)))
+    return pictures.sheet(images, columns, row_axis(model, rows, len(settings)))
 
 
 def sweep_sheet(
@@ -85,8 +105,25 @@ def sweep_sheet(
         codes[rows.name] = _classes(len(settings), len(points))
     images = model.draw(seeds=[s for s in chosen for _ in points], **codes)
     return pictures.sheet(
-        images, len(points), row_names(rows, len(settings)), point_names(model, code, points)
+        images, len(points), row_axis(model, rows, len(settings)), axis(model, code, points)
     )
+
+
+def two_way_sheet(
+    model: Model,
+    down: tuple[str, Tensor],
+    across: tuple[str, Tensor],
+    fixed: Mapping[str, Any],
+    seed: int,
+) -> Image.Image:
+    """One code (its name and values) along the rows and another along the columns, everything else as ``seed`` has it."""
+    rows, columns = len(down[1]), len(across[1])
+    codes = dict(fixed) | {
+        down[0]: down[1].repeat_interleave(columns),
+        across[0]: across[1].repeat(rows),
+    }
+    images = model.render(model.values([seed] * (rows * columns), **codes))
+    return pictures.sheet(images, columns, axis(model, *down), axis(model, *across))
 
 
 def sliders(model: Model) -> list[str]:
@@ -115,20 +152,25 @@ def knobs_sheet(
             ordered[rows.name] = _classes(len(settings), len(values))
         images = model.render(model.values(seeds, **ordered))
         blocks.append(images.view(len(settings), points, *images.shape[1:]))
-        ends = point_names(model, name, values)
-        middle = points // 2
-        heads += [
-            name if i == middle else ends[i] if i in (0, points - 1) else "" for i in range(points)
-        ]
+        whole = axis(model, name, values)
+        ends = [n if i in (0, points - 1) else "" for i, n in enumerate(whole.names)]
+        heads.append(replace(whole, names=ends))
     together = torch.cat(blocks, dim=1).flatten(0, 1)
-    return pictures.sheet(together, len(heads), row_names(rows, len(settings)), heads)
+    return pictures.sheet(
+        together, points * len(codes), row_axis(model, rows, len(settings)), heads
+    )
 
 
 def point_names(model: Model, code: str, points: Tensor) -> list[str]:
-    """Headings for the columns: class names, or numbers."""
-    names = getattr(model.find(code).resolved, "names", ())
-    if names and "." not in code:
-        return [str(names[int(p)])[:10] for p in points]
+    """Headings for the columns: class names, off and on, angles in degrees, or numbers."""
+    kind = model.find(code).resolved
+    names = getattr(kind, "names", ())
+    if kind.name == "categorical":
+        return [str(names[int(p)]) if names else str(int(p)) for p in points]
+    if kind.name == "binary":
+        return ["on" if p > 0.5 else "off" for p in points]
+    if kind.name == "circular":
+        return [f"{math.degrees(p) + 0.0:.0f}°" for p in points.tolist()]
     return [f"{round(p, 6) + 0.0:.3g}" for p in points.tolist()]  # adding 0 takes the sign off -0
 
 
