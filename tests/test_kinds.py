@@ -403,6 +403,26 @@ def test_what_is_no_value_is_refused_by_name(kind, text):
         assert not kind.discrete or value in support(kind).flatten()
 
 
+NAMED = {
+    "none": ((), {"#2": 2, "2": 2}, ["#5", "x", "##2"]),
+    "words": (tuple("abcde"), {"c": 2, "2": 2, "#2": 2}, ["#c", "#5", ""]),
+    "numbers": (tuple("43210"), {"1": 3, "#1": 1}, ["5", "#5"]),
+    "some": (("7", "#1", "5-2", "#3", "9"), {"7": 0, "#1": 1, "#0": 0, "5-2": 2}, ["1", "0", "5"]),
+    "some words": (("cat", "#1", "#2", "#3", "#4"), {"cat": 0, "#0": 0, "#2": 2}, ["2", "0"]),
+    "shared numbers": (("7", "7-2", "1", "1-2", "0"), {"1": 2, "#1": 1, "7-2": 1}, ["2", "3"]),
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_a_number_is_a_name_where_classes_are_called_by_numbers_else_an_index(case):
+    names, understood, refused = NAMED[case]
+    kind = Categorical(5, None, names)
+    assert {text: kind.parse(text) for text in understood} == understood
+    for text in refused:
+        with pytest.raises(CodeError, match="not one of the 5 classes"):
+            kind.parse(text)
+
+
 def test_a_misspelt_class_is_answered_with_the_nearest():
     with pytest.raises(CodeError, match=r"'dgo'.*Did you mean 'dog'"):
         MEMBERS["unequal"].parse("dgo")

@@ -8,13 +8,14 @@ import torch
 from PIL import Image
 
 import tiny
-from gander import cli
+from gander import cli, uncertainty
 from gander.model import load
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(uncertainty, "DRAWN", 64)
     return tmp_path
 
 
@@ -36,7 +37,8 @@ def test_an_npz_holds_probabilities_and_means_beside_every_recorded_column(here)
     assert read("--data", tiny.source(), "--out", "x.npz") == 0
     file, _ = arrays("x.npz"), tiny.pictures()
     _, labels, slants = tiny.pictures()
-    assert sorted(file) == sorted(["label", "label_true", "c1", "c2", "c3", "slant"])
+    sure = ["label_class", "label_entropy", "c1_sd", "c2_sd", "c3_sd"]
+    assert sorted(file) == sorted(["label", "label_true", "c1", "c2", "c3", "slant", *sure])
     assert file["label"].shape == (96, 4) and np.allclose(file["label"].sum(1), 1)
     assert file["c1"].shape == (96, 1)
     assert all(np.array_equal(file[name], array) for name, array in right().items())
@@ -64,11 +66,12 @@ def test_a_csv_has_a_row_an_image_and_a_column_a_part(here):
     with open("x.csv", newline="", encoding="utf-8") as file:
         head, *rows = csv.reader(file)
     parts = [f"label.{k}" for k in range(4)]
-    assert head == [*parts, "c1.0", "c2.0", "c3.0", "label_true", "slant"]
+    sure = ["label_class", "label_entropy", "c1_sd.0", "c2_sd.0", "c3_sd.0"]
+    assert head == [*parts, "c1.0", "c2.0", "c3.0", *sure, "label_true", "slant"]
     assert len(rows) == 96
     read_back = np.array([[float(cell) for cell in row] for row in rows])
     assert np.allclose(read_back[:, :4], right()["label"])
-    assert np.array_equal(read_back[:, 7], tiny.pictures()[1])
+    assert np.array_equal(read_back[:, head.index("label_true")], tiny.pictures()[1])
 
 
 @pytest.mark.parametrize("ending", ["npz", "csv"])
@@ -108,6 +111,7 @@ WRONG = [
     (["acgan-infogan", "notes.txt"], "cannot be read as an image"),
     (["acgan-infogan", "good.png", "--out", "x.xyz"], ".npz or .csv"),
     (["acgan-infogan", "good.png", "--out", "x"], ".npz or .csv"),
+    (["acgan-infogan", "good.png", "--sheets", "good.png"], "give a folder"),
     (["acgan-infogan", "good.png", "--device", "tpu"], "no device"),
     (["acgan-infogan", "--data", "nosuch"], "nosuch"),
     (["acgan-infogan", "--data", "glyphs:tset"], "Did you mean 'test'"),

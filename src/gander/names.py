@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gander.codes import Code, CodeSpec
+from gander.codes import NAME, Code, CodeSpec
 from gander.errors import CodeError, RunError, choose
 from gander.images import write
 from gander.kinds import Categorical
@@ -21,6 +21,10 @@ FILE = "names.json"
 SCHEMA = 1
 LONGEST = 60  # characters of a name
 MOST_BYTES = 4_000_000
+RESERVED = ("all", "code", "n", "rows", "seed", "seeds", "self")
+"""What a code may not be called: ``--sweep all`` is every slider, and ``model.draw(n=…, seed=…)`` says something else."""
+Found = Mapping[str, Any]
+"""How one code's names were found: the data, the number of labels, the images seen by then."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Names:
     """The names of a run: code -> what it is called, and how they were found."""
 
     codes: Mapping[str, Called] = field(default_factory=dict)
-    found: Mapping[str, Any] = field(default_factory=dict)
-    """How: the data, the number of labels, the images seen by then."""
+    found: Mapping[str, Found] = field(default_factory=dict)
+    """Code -> how its names were found."""
 
     def of(self, code: str) -> Called:
         return self.codes.get(code, Called())
@@ -72,9 +76,16 @@ class Names:
             codes.append(replace(code, kind=kind))
         return CodeSpec(tuple(codes))
 
-    def with_code(self, code: str, called: Called, **found: Any) -> Names:
+    def with_code(self, code: str, called: Called, found: Found) -> Names:
         """The names with one code called otherwise."""
-        return Names({**self.codes, code: called}, {**self.found, **found})
+        return Names({**self.codes, code: called}, {**self.found, code: found})
+
+    def without(self, code: str) -> Names:
+        """The names with one code called nothing but what the specification calls it."""
+        return Names(
+            {c: called for c, called in self.codes.items() if c != code},
+            {c: found for c, found in self.found.items() if c != code},
+        )
 
     # ------------------------------------------------------------------ as JSON
     def to_dict(self) -> dict[str, Any]:
@@ -82,7 +93,8 @@ class Names:
             code: {k: v for k, v in dataclasses.asdict(called).items() if v}
             for code, called in self.codes.items()
         }
-        return {"schema": SCHEMA, "codes": said, "found": dict(self.found)}
+        found = {code: dict(how) for code, how in self.found.items()}
+        return {"schema": SCHEMA, "codes": said, "found": found}
 
     @classmethod
     def from_dict(cls, table: Any, spec: CodeSpec, where: str) -> Names:
@@ -93,12 +105,10 @@ class Names:
                     f"{where}: schema {table['schema']!r}, and this gander reads {SCHEMA}; install a matching version."
                 )
             codes = {str(code): _called(code, said, spec) for code, said in table["codes"].items()}
-            found = dict(table.get("found", {}))
+            found = {str(c): _found(how) for c, how in table.get("found", {}).items()}
+            check_apart(codes, spec)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(f"{where}: not the names of this model's codes: {error!r}.") from None
-        labels = [c.name for c in codes.values() if c.name]
-        if len(set(labels)) != len(labels) or set(labels) & set(spec.by_name) - set(codes):
-            raise RunError(f"{where}: two codes have the same name.")
         return cls(codes, found)
 
 
@@ -130,22 +140,142 @@ def _called(name: str, said: Mapping[str, Any], spec: CodeSpec) -> Called:
 def check(code: Code, called: Called) -> None:
     """Refuses names a code cannot have (``ValueError``)."""
     kind = code.resolved
+    if called.name and not NAME.fullmatch(called.name):
+        raise ValueError(
+            f"{code.name} cannot be called {called.name!r}: the name of a code is letters, digits, '_' and '-', "
+            f"beginning with a letter, so that --set {called.name.split(' ')[0] or 'slant'}=… can say it"
+        )
+    if called.name in RESERVED:
+        raise ValueError(
+            f"{code.name} cannot be called {called.name!r}, which means something else"
+        )
+    if (called.low or called.high) and kind.name in ("categorical", "circular"):
+        why = "an angle comes round again" if kind.name == "circular" else "a category is no slider"
+        raise ValueError(f"{code.name} has no low and high end: {why}")
     if called.classes:
         if kind.name != "categorical" or len(called.classes) != kind.width:
             raise ValueError(f"{len(called.classes)} class names for {code.name}")
-        if len(set(called.classes)) != len(called.classes) or "" in called.classes:
-            raise ValueError(f"class names of {code.name} that are empty or the same")
+        if not code.is_discovered:
+            raise ValueError(f"{code.name} is given by the data, which name its classes")
         for k, word in enumerate(called.classes):
+            if not word:
+                raise ValueError(f"class #{k} of {code.name} has an empty name")
             if word.startswith("#") and word != f"#{k}":
-                raise ValueError(f"class {k} of {code.name} called {word!r}")
+                raise ValueError(f"class #{k} of {code.name} cannot be called {word!r}, an index")
+            if word in called.classes[:k]:
+                other = called.classes.index(word)
+                raise ValueError(
+                    f"classes #{other} and #{k} of {code.name} are both called {word!r}"
+                )
     if len(called.confidence) not in (0, len(called.classes)):
         raise ValueError(f"{len(called.confidence)} confidences for {code.name}")
 
 
+def check_apart(codes: Mapping[str, Called], spec: CodeSpec) -> None:
+    """Refuses names by which two codes could not be told apart (``ValueError``)."""
+    taken = {name: name for name in spec.by_name}
+    for code, called in codes.items():
+        other = taken.setdefault(called.name, code) if called.name else code
+        if other != code or called.name == code:
+            say = (
+                "that is a code of this model" if called.name in spec.by_name else f"so is {other}"
+            )
+            raise ValueError(f"{code} cannot be called {called.name!r}: {say}")
+
+
 def _word(word: Any) -> str:
     if not isinstance(word, str) or len(word) > LONGEST or not word.isprintable():
-        raise ValueError(f"the name {word!r}")
+        raise ValueError(
+            f"{str(word)[: 2 * LONGEST]!r} is no name: at most {LONGEST} letters that can be printed"
+        )
     return word
+
+
+def _found(how: Any) -> dict[str, Any]:
+    """How names were found, as a file says it: short words and numbers, which may be printed."""
+    for key, value in how.items():
+        parts = value if isinstance(value, list) else [value]
+        sound = all(part is None or isinstance(part, str | int | float) for part in parts)
+        if not sound or not f"{key}{value}".isprintable() or len(f"{key}{value}") > 4096:
+            raise ValueError(f"how the names were found: {str(key)[:LONGEST]!r}")
+    return dict(how)
+
+
+# ---------------------------------------------------------------------- by hand
+def by_hand(names: Names, spec: CodeSpec, settings: Sequence[str], images_seen: int) -> Names:
+    """Names as a person gives them: ``c1=slant``, ``c1=slant:left:right`` (what the ends look like), ``category.4=seven``.
+
+    Nothing after the ``=`` takes the name away. Raises ``CodeError``.
+    """
+    for text in settings:
+        left, equals, right = text.partition("=")
+        name, dot, part = left.strip().partition(".")
+        if not equals:
+            raise CodeError(
+                f"--set takes code=name, code=name:low:high or code.class=name, given {text!r}; "
+                f"as --set c1=slant:left:right or --set category.4=seven."
+            )
+        code = spec.code(names.find(name, spec))
+        if code.is_noise:
+            raise unknown(name, spec, {})
+        called = names.of(code.name)
+        how = {**names.found.get(code.name, {}), "images_seen": images_seen}
+        try:
+            if dot:
+                called, k = _class_called(code, called, part, _word(right.strip()))
+                hand = {*how.get("hand", ()), k} if right.strip() else {*how.get("hand", ())} - {k}
+                how |= {"hand": sorted(hand)}
+            else:
+                called = _code_called(code, called, right)
+        except ValueError as error:
+            raise CodeError(f"{error}.") from None
+        kept = called != Called()
+        names = names.with_code(code.name, called, how) if kept else names.without(code.name)
+    try:  # at the end, so that two names can be exchanged
+        for code_name, called in names.codes.items():
+            check(spec.code(code_name), called)
+        check_apart(names.codes, spec)
+    except ValueError as error:
+        raise CodeError(f"{error}.") from None
+    return names
+
+
+def _code_called(code: Code, called: Called, right: str) -> Called:
+    """A code's own name and, after colons, what its ends look like."""
+    words = [_word(word.strip()) for word in right.split(":")]
+    if len(words) not in (1, 3):
+        raise ValueError(
+            f"--set {code.name}={right}: give a name alone or with both ends, as {code.name}=slant:left:right"
+        )
+    name = "" if words[0] == code.name else words[0]
+    if len(words) == 3:
+        return replace(called, name=name, low=words[1], high=words[2])
+    return replace(called, name=name) if name else replace(called, name="", low="", high="")
+
+
+def _class_called(code: Code, called: Called, part: str, word: str) -> tuple[Called, int]:
+    """One class of a category called otherwise, and its index; without a word its name is taken away."""
+    if code.resolved.name != "categorical":
+        raise ValueError(
+            f"{code.name} has no classes to name; name the whole code, as --set {code.name}=slant"
+        )
+    size, index = code.resolved.width, part.removeprefix("#")
+    if not (index.isascii() and index.isdecimal() and len(index) < 7 and int(index) < size):
+        raise ValueError(
+            f"{code.name}.{part}: give the index of a class, #0 to #{size - 1}, left of the ="
+        )
+    k = int(index)
+    classes = list(called.classes or (f"#{i}" for i in range(size)))
+    sure = list(called.confidence or (0.0,) * size)
+    classes[k], sure[k] = word or f"#{k}", 1.0 if word and word != f"#{k}" else 0.0
+    return with_classes(called, classes, sure), k
+
+
+def with_classes(called: Called, classes: Sequence[str], confidence: Sequence[float]) -> Called:
+    """The same code with its classes called otherwise; where none has a name, none is kept."""
+    if all(word == f"#{k}" for k, word in enumerate(classes)):
+        return replace(called, classes=(), confidence=())
+    return replace(called, classes=tuple(classes), confidence=tuple(confidence))
 
 
 # ---------------------------------------------------------------------- files

@@ -62,9 +62,14 @@ class Categorical(Kind):
     def prior(self) -> td.Distribution:
         return td.Categorical(probs=self._probs())
 
+    def edges(self) -> np.ndarray:
+        """Where one class ends and the next begins on the way from 0 to 1, (K,) float64."""
+        ends: np.ndarray = np.cumsum(self._probs().numpy())
+        shares: np.ndarray = ends / ends[-1]
+        return shares
+
     def draw(self, u: np.ndarray) -> Tensor:
-        edges = np.cumsum(self._probs().numpy())
-        classes = np.searchsorted(edges / edges[-1], u[:, 0], side="right")
+        classes = np.searchsorted(self.edges(), u[:, 0], side="right")
         return rng.tensor(np.minimum(classes, self.size - 1), torch.int64)
 
     def encode(self, values: Tensor) -> Tensor:
@@ -100,12 +105,14 @@ class Categorical(Kind):
     def parse(self, text: str) -> float:
         """A class by its name or its index, ``4`` or ``#4``.
 
-        Where some classes have names and others none (``#4``), a bare number is a name alone: with ``7`` for a name, ``5`` is
-        more likely a five that was not found than the sixth class.
+        Where a class is called by another number, or has no name beside others that have one (``#4``), a bare number is a
+        name alone: with ``7`` for a name, ``5`` is more likely a five that was not found than the sixth class.
         """
         if text in self.names:
             return float(self.names.index(text))
-        mark = "#" if any(name.startswith("#") for name in self.names) else ""
+        own = enumerate(self.names)
+        counted = any(re.fullmatch("#.*|[0-9]+", name) and name != str(k) for k, name in own)
+        mark = "#" if counted else ""
         index = text.removeprefix("#")
         if text.startswith(mark) and re.fullmatch("[0-9]{1,6}", index) and int(index) < self.size:
             return float(index)
@@ -142,8 +149,12 @@ class Binary(Vector):
     def prior(self) -> td.Distribution:
         return td.Independent(td.Bernoulli(probs=self._probs(), validate_args=False), 1)
 
+    def chances(self) -> np.ndarray:
+        """The chance of each switch to be on, (size,) float64."""
+        return self._probs().numpy().astype(np.float64)
+
     def draw(self, u: np.ndarray) -> Tensor:
-        return rng.tensor(u < self._probs().numpy().astype(np.float64))
+        return rng.tensor(u < self.chances())
 
     def encode(self, values: Tensor) -> Tensor:
         return 2 * values - 1
