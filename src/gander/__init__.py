@@ -29,6 +29,7 @@ _HOMES = {
     "train": "training",
     "evaluate": "evaluation",
     "compare": "comparison",
+    "export": "exporting",
 }
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "export",
     "load",
     "train",
 ]

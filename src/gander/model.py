@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from gander import backbones, engine, runs
+from gander import backbones, engine, handed, inversion, runs
 from gander import names as naming
 from gander.codes import Code, CodeSpec, Values
 from gander.conditioning import Shape, SteeredGenerator
@@ -132,9 +132,13 @@ class Model:
         is named as in ``{"style.1": 0.3}``. Numbers and words are what a person says: where a category has names, 7 is the
         class named 7. A tensor holds values as the codes themselves have them, a class its index.
         """
-        values = self.spec.draw_at(seeds)
+        return self.changed(self.spec.draw_at(seeds), **codes)
+
+    def changed(self, values: Values, **codes: Any) -> Values:
+        """Values (B, …) with some codes set, as in ``values``."""
+        values = dict(values)
         for name, setting in codes.items():
-            values |= self._set(values, name, setting, len(seeds))
+            values |= self._set(values, name, setting, len(next(iter(values.values()))))
         return values
 
     def draw(
@@ -223,13 +227,18 @@ class Model:
         return {code.name: new}
 
     # ------------------------------------------------------------------ reading
-    @torch.no_grad()
     def read(self, images: Tensor) -> dict[str, Tensor]:
         """The recogniser as an encoder: (N, C, H, W) uint8 -> code name -> its reading.
 
         Probabilities (N, K) for a categorical code, (N, d) of each switch for a binary one, means (N, d) for the others, in
         the code's own unit.
         """
+        raw = self.read_raw(images)
+        return {name: believed(self.spec.code(name), params) for name, params in raw.items()}
+
+    @torch.no_grad()
+    def read_raw(self, images: Tensor) -> dict[str, Tensor]:
+        """What the recogniser says of real images before it is put as a reading: code name -> params (N, P)."""
         critic = self.reader()
         if tuple(images.shape[1:]) != self.card.shape:
             raise RunError(
@@ -244,8 +253,7 @@ class Model:
         for first in range(0, len(images), CHUNK):
             batch = _padded(images[first : first + CHUNK], CHUNK).to(self.device)
             parts.append(critic(to_unit(batch), told, real=True).params.cpu())
-        split = self.spec.split(torch.cat(parts)[: len(images)])
-        return {name: _belief(self.spec.code(name), params) for name, params in split.items()}
+        return self.spec.split(torch.cat(parts)[: len(images)])
 
     @torch.no_grad()
     def recognise(self, images: Tensor, values: Values) -> Tensor:
@@ -256,6 +264,38 @@ class Model:
             rows = {n: v[first : first + 256].to(self.device) for n, v in values.items()}
             parts.append(critic(batch, self.spec.reveal(rows, {}), real=False).params.cpu())
         return torch.cat(parts)
+
+    def edit(
+        self,
+        image: Tensor,
+        *,
+        real: Tensor | None = None,
+        own: int = inversion.OWN,
+        seed: int = 0,
+        **codes: Any,
+    ) -> inversion.Edit:
+        """Finds noise and codes of a picture (C, H, W) uint8, sets some codes, and draws it again.
+
+        ``edit(image, slant=1).image`` is the edited drawing; printing the result says whether the picture was found at all. That is
+        judged beside ``own`` drawings of the model, and ``real`` images (N, C, H, W), as some of the test split, where given.
+        """
+        one = image.unsqueeze(0) if image.dim() == 3 else image
+        if tuple(one.shape) != (1, *self.card.shape) or one.dtype != torch.uint8:
+            raise RunError(
+                f"this model edits one image of shape {self.card.shape} (channels, height, width) in uint8, "
+                f"given {tuple(image.shape)} in {str(image.dtype).removeprefix('torch.')}."
+            )
+        self.values([0], **codes)  # what cannot be set is said before the search
+        reads = self.spec.recognised and self.critic is not None
+        drawings = self.draw(own, seed=inversion.OWN_SEED)
+        images = torch.cat([one.cpu(), drawings, *([] if real is None else [real.cpu()])])
+        found = inversion.invert(
+            self.generator, self.spec, images, read=self.read if reads else None, seed=seed
+        )
+        changed = self.changed({n: v[:1] for n, v in found.values.items()}, **codes)
+        read = {n: r[0] for n, r in self.read(one).items()} if reads else {}
+        edited = {n: v[0] for n, v in changed.items()}
+        return inversion.edit_of(found, images, own, read, edited, self.render(changed)[0])
 
     def reader(self) -> Critic:
         """The critic, or why there is none."""
@@ -316,7 +356,8 @@ def _part(code: Code, index: str) -> int:
     )
 
 
-def _belief(code: Code, params: Tensor) -> Tensor:
+def believed(code: Code, params: Tensor) -> Tensor:
+    """The recogniser's params (N, P) as a reading; see ``Model.read``."""
     kind = code.resolved
     if kind.name == "categorical":
         return params.softmax(1)
@@ -327,12 +368,19 @@ def _belief(code: Code, params: Tensor) -> Tensor:
 
 # ---------------------------------------------------------------------- loading
 def load(path: str | Path, device: str = "cpu", averaged: bool = True) -> Model:
-    """A model from a run directory, a folder of weights or one weight file.
+    """A model from a run directory, a folder of weights, one weight file or the model.json of an export.
 
     ``averaged`` prefers the moving average of the generator, where there is one. Raises ``RunError``.
     """
     place = Path(path)
     device = str(engine.find_device(device))
+    if place.suffix.lower() == ".onnx":
+        raise RunError(
+            f"{place} is for ONNX Runtime, as onnxruntime.InferenceSession({str(place)!r}); give gander the run it was "
+            f"exported from, or weights: gander export RUN --to weights."
+        )
+    if place.suffix.lower() == ".json" and place.is_file():
+        place = handed.weights_of(place)
     if place.is_file():
         return _assemble(place, None, device, None)
     folder = runs.open_run(place).path
@@ -356,7 +404,8 @@ def _assemble(
     tensors, facts = runs.read_tensors(generator_file)
     card = Card.from_dict(facts.get("card", {}))
     names = naming.read(folder, card.spec) if folder is not None else Names()
-    if not names.codes and facts.get("names"):
+    kept = folder is not None and (folder / naming.FILE).is_file()
+    if not kept and facts.get("names"):
         names = Names.from_dict(facts["names"], card.spec, str(generator_file))
     generator = _filled(card.build_generator, tensors, generator_file)
     critic = None
