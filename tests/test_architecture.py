@@ -11,16 +11,16 @@ import gander
 
 SOURCE = Path(gander.__file__).parent
 FLOORS = [
-    {"errors", "rng"},
+    {"errors", "rng", "headings"},
     {"kinds", "objectives", "penalties"},
     {"spelling", "norms", "images"},
-    {"codes"},
+    {"codes", "reels"},
     {"conditioning", "backbones"},
-    {"critic"},
+    {"critic", "inversion"},
     {"game", "data", "config", "engine"},
-    {"runs", "names"},
+    {"runs", "names", "handed"},
     {"model", "judge"},
-    {"study"},
+    {"study", "uncertainty", "contact", "graph"},
     {"history"},
     {"charts"},
     {"sheets", "health", "metrics", "plan", "groups"},
@@ -28,7 +28,9 @@ FLOORS = [
     {"evaluation", "best"},
     {"appraisal"},
     {"training", "sampling", "reading", "listing", "comparison"},
-    {"forecast"},
+    {"explore"},
+    {"forecast", "naming", "films", "chronicle", "editing"},
+    {"exporting"},
     {"cli"},
     {"__main__", "__init__"},
 ]

@@ -128,6 +128,23 @@ class Run:
             file.flush()
             yield
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a trainer of this machine holds the directory; asking never keeps one out that is just beginning."""
+        if sys.platform == "win32":
+            return False
+        try:
+            with (self.path / ".lock").open(encoding="utf-8") as file:
+                # Of a process that is gone the lock is free: there is no need to try it, which could be in another's way.
+                with suppress(PermissionError):  # somebody else's process
+                    os.kill(int(file.read() or "none"), 0)
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except (OSError, ValueError, OverflowError):
+            return False
+        return False
+
     # ------------------------------------------------------------------ lines
     def append(self, file: str, line: Mapping[str, Any]) -> None:
         """Adds one line to a .jsonl file."""
