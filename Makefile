@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 DEMO_METRICS := label_accuracy,mutual_information,r2,correlation
 
-.PHONY: demo test test-slow test-gpu install lint types clean
+.PHONY: demo test test-slow test-gpu install browser lint types clean
 
 install: .venv/.installed
 
@@ -18,14 +18,17 @@ demo: install
 	$(BIN)/gander train acgan-infogan --data glyphs --images 130000 --minutes 2 --out $(DEMO)
 	$(BIN)/gander evaluate $(DEMO) --n 2000 --metrics $(DEMO_METRICS) --json $(DEMO)/evaluation.json
 	$(BIN)/gander sample $(DEMO) --sweep all --out $(DEMO)/knobs.png
+	$(BIN)/gander export $(DEMO) --to html --out $(DEMO)/knobs.html
 	@echo
 	@echo "Look at $(DEMO)/knobs.png: rows are the ordered digits, columns turn the three knobs the network found."
 	@echo "The whole run is one page: $(DEMO)/report.html"
 	@echo "Next:"
 	@echo "  $(BIN)/gander sample $(DEMO) --set digit=3 --n 64 --out threes.png      64 threes"
 	@echo "  $(BIN)/gander sample $(DEMO) --sweep c1 --sweep c2 --set digit=5 --out fives.png"
+	@echo "  $(BIN)/gander edit $(DEMO) glyphs:test#7 --sweep c1 --out edit.png      a real image, its knob turned"
 	@echo "  $(BIN)/gander train cgan --data path/to/your/images                     a sub-folder is a class"
 	@echo "  $(BIN)/gander list"
+	@echo "Turn the knobs yourself, in any browser: $(abspath $(DEMO))/knobs.html"
 
 test: install
 	$(BIN)/python -m pytest -n 2
@@ -35,6 +38,14 @@ test-slow: install
 
 test-gpu: install
 	$(BIN)/python -m pytest tests/test_gpu.py -rs
+
+# The tests of the knobs page start a real browser, and are skipped where there is none.
+browser:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+		command -v $$name >/dev/null && exit 0; done; \
+	command -v apt-get >/dev/null || { echo "no browser and no apt-get: install Chromium for the tests of the knobs page"; exit 1; }; \
+	root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	$$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
 
 lint: install
 	$(BIN)/ruff check .

@@ -62,7 +62,9 @@ def lay_down(name: str, package: dict) -> dict:
         with tarfile.open(archive) as members:
             for inside, outside in package["files"].items():
                 content = members.extractfile(f"package/{inside}").read()
-                if outside.endswith(".gz"):  # without a time, so that the same input is the same file
+                if outside.endswith(
+                    ".gz"
+                ):  # without a time, so that the same input is the same file
                     content = gzip.compress(content, 9, mtime=0)
                 (HOME / outside).write_bytes(content)
                 digests[outside] = hashlib.sha256(content).hexdigest()

@@ -37,6 +37,7 @@ SCRIPTS = (
 )
 DRAWN_BY_PAGE = ("gaussian", "uniform", "categorical", "binary", "circular")  # web/kinds.js
 NAMED = 5  # codes that the first sentences name
+LEAST_CORRELATION = 0.7  # with a recorded factor, to be said to follow it
 CHECKED = 64  # images on which half precision must be right
 OFFLINE = "default-src 'none'; script-src 'unsafe-inline' blob: 'wasm-unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 SERVED = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; connect-src 'self'"
@@ -182,7 +183,16 @@ def _code(
         facts["words"] = [called.low, called.high]
     if called.confidence:
         facts["confidence"] = list(called.confidence)
-    return facts | _worth(code, figures, log)
+    return facts | _worth(code, figures, log) | _follows(code, figures)
+
+
+def _follows(code: Code, figures: Mapping[str, Measured]) -> dict[str, Any]:
+    """The recorded factor of the images that a discovered slider turned out to be, where evaluation found one."""
+    figure = figures.get(f"correlation/{code.name}")
+    if figure is None or figure.value < LEAST_CORRELATION:
+        return {}
+    factor = figure.about.partition(",")[0]
+    return {"follows": f"follows {factor}, r {figure.value:.2f}"}
 
 
 def _worth(code: Code, figures: Mapping[str, Measured], log: Mapping[str, Any]) -> dict[str, Any]:

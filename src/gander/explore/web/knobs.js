@@ -37,7 +37,8 @@ function knob(code, turn, release) {
     "follow the seed",
   );
   const alias = code.label === code.name ? null : make("small", {}, code.name);
-  const top = make("div", { class: "top" }, make("h2", { id: `name-${code.name}` }, code.label, " ", alias), worth(code), free);
+  const follows = code.follows ? make("span", { class: "worth" }, code.follows) : null;
+  const top = make("div", { class: "top" }, make("h2", { id: `name-${code.name}` }, code.label, " ", alias), worth(code), follows, free);
   const group = { class: "knob", role: "group", "aria-labelledby": `name-${code.name}`, "data-code": code.name };
   const element = make("section", group, top, body.element);
   return {

@@ -65,7 +65,7 @@ async function start() {
     const words = described(setting, values);
     at("caption").textContent = words;
     at("picture").setAttribute("aria-label", `Drawing: ${words}`);
-    at("command").textContent = command(setting);
+    at("command").textContent = command();
     if (toLink() !== location.hash) history.replaceState(null, "", toLink());
     examples(setting);
   }

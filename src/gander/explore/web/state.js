@@ -123,16 +123,35 @@ function described(setting, values) {
   return [setting.found ? "found in a picture" : `seed ${setting.seed}`, ...words].join(", ");
 }
 
-const quoted = (word) => (/^[\w.,:=#+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
+const quoted = (word) => (/^[\w.,:=+\/-][\w.,:=#+\/-]*$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 
-// The command that draws the same image.
-function command(setting) {
-  if (setting.found) return `# this setting starts from a picture; the link holds it`;
-  const set = Object.entries(setting.set).map(([part, value]) => {
-    const code = codeOf(part);
-    return quoted(`${part}=${code.kind === "categorical" ? code.options[value] : value}`);
-  });
-  return [`gander sample ${quoted(MODEL.run)} --n 1 --seed ${setting.seed}`, set.length ? `--set ${set.join(" ")}` : "", "--out picture.png"].filter(Boolean).join(" ");
+// One part of a code as --set takes it; a class by its name.
+function ordered(part, values) {
+  const code = codeOf(part);
+  const said = values.map((value) => (code.kind === "categorical" ? code.options[value] : value));
+  return quoted(`${part}=${said.join(",")}`);
+}
+
+// The command that draws what is shown: the same image, the same sheet, the same way.
+function command() {
+  const { from, to, show, rows, columns } = state;
+  if (from.found || (show === "journey" && to.found)) return "# this setting starts from a picture; the link holds it";
+  const run = `gander sample ${quoted(MODEL.run)}`;
+  const set = (words) => (words.length ? ` --set ${words.join(" ")}` : "");
+  const said = (besides) => Object.keys(from.set).filter((part) => !besides.includes(part)).map((part) => ordered(part, [from.set[part]]));
+  if (show === "journey") {
+    const ends = [from, to].map((setting) => valuesOf(MODEL.codes, setting));
+    const turned = KNOBS.flatMap((code) => Array.from({ length: parts(code) }, (_, i) => [partName(code, i), code, i]));
+    const both = turned.filter(([part]) => part in from.set || part in to.set);
+    const words = both.map(([part, code, i]) => ordered(part, ends.map((values) => values[code.name][i])));
+    return `${run} --seeds ${from.seed},${to.seed}${set(words)} --film journey.gif`;
+  }
+  if (show === "sheet" && rows && columns) {
+    const swept = [rows, columns].map((part) => `--sweep ${quoted(part)}`);
+    return `${run} --seed ${from.seed} ${swept.join(" ")}${set(said([rows, columns]))} --out sheet.png`;
+  }
+  if (show === "sheet" && !rows && !columns) return `${run} --seed ${from.seed} --sheet 8x8${set(said([]))} --out sheet.png`;
+  return `${run} --seed ${from.seed} --n 1${set(said([]))} --out picture.png`;
 }
 
 function fileName(ending) {
