@@ -99,6 +99,11 @@ def test_a_reader_that_goes_away_is_no_error(monkeypatch):
         assert cli.run(["list", "settings"]) == 0
 
 
+def test_no_output_at_all_is_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)  # as in `gander list settings >&-`
+    assert cli.run(["list", "settings"]) == 0
+
+
 def test_a_terminal_of_ascii_is_no_error(monkeypatch):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", terminal)

@@ -158,3 +158,21 @@ def test_a_strangers_file_is_looked_at_before_it_is_believed(case, tmp_path):
     (tmp_path / names.FILE).write_text(json.dumps(FOREIGN[case]))
     with pytest.raises(RunError, match=names.FILE):
         names.read(tmp_path, SPEC)
+
+
+# ---------------------------------------------------------------------- what is written can be read
+@given(text=st.text(max_size=3000) | st.just("\udcff"), count=st.integers(0, 2000))
+def test_how_names_were_found_never_stands_in_the_way_of_reading_them(
+    text, count, tmp_path_factory
+):
+    how = {"data": text, "column": text, "labels": 7, "hand": list(range(count))}
+    folder = tmp_path_factory.getbasetemp()
+    names.keep(folder, Names({"c1": Called("slant")}, {"c1": how}))
+    assert names.read(folder, SPEC).of("c1").name == "slant"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"{}", b"7"])
+def test_a_damaged_file_of_names_says_what_to_do(content, tmp_path):
+    (tmp_path / names.FILE).write_bytes(content)
+    with pytest.raises(RunError, match="delete it"):
+        names.read(tmp_path, SPEC)

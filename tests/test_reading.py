@@ -1,6 +1,7 @@
 """``gander read``: the recogniser's word on every image, beside what the data recorded."""
 
 import csv
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 from PIL import Image
 
 import tiny
-from gander import cli, uncertainty
+from gander import cli, reading, uncertainty
+from gander.errors import DataError
 from gander.model import load
 
 
@@ -140,3 +142,39 @@ def test_a_wrong_request_is_one_message_exit_two_and_no_file(words, says, here, 
 def test_an_image_of_any_mode_and_size_is_fitted(mode, here):
     Image.new(mode, (33, 17)).save("x.png" if mode in ("1", "L", "LA", "P", "RGB") else "x.tiff")
     assert read(*map(str, here.iterdir()), "--out", "x.csv") == 0
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F", "turned"]
+)
+@pytest.mark.parametrize("size", [(16, 16), (50, 33), (9, 12)])
+def test_a_file_is_the_image_that_a_folder_with_it_holds(mode, size, here):
+    numbers = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+    if mode == "I;16":
+        picture = Image.fromarray(numbers[:, :, 0].astype(np.uint16) * 257)
+    elif mode == "F":
+        picture = Image.fromarray(numbers[:, :, 0].astype(np.float32) / 255)
+    else:
+        picture = Image.fromarray(numbers).convert("RGB" if mode == "turned" else mode)
+    rotated = Image.Exif()
+    rotated[274] = 6
+    (here / "folder").mkdir()
+    picture.save(here / "folder" / "x.tiff", exif=rotated if mode == "turned" else Image.Exif())
+    model = load(tiny.run())
+    one = reading.load_fitting(model, str(here / "folder" / "x.tiff"))
+    assert torch.equal(one.images, reading.load_fitting(model, str(here / "folder")).images)
+
+
+def test_a_damaged_file_is_one_message(here, capsys):
+    Image.fromarray(tiny.pictures()[0][0, :, :, 0]).save("x.png")
+    content = (here / "x.png").read_bytes()
+    chance = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in chance.integers(8, len(content), 4):
+            damaged[place] = chance.integers(256)
+        (here / "x.png").write_bytes(damaged[: chance.integers(1, len(content) + 1)])
+        with suppress(DataError):
+            reading.load_fitting(load(tiny.run()), "x.png")
+    (here / "x.png").write_bytes(content[:40])
+    assert read("x.png") == 2 and capsys.readouterr().err.count("\n") == 1

@@ -84,7 +84,7 @@ def edit(
         original = _inverted(original)
     real, notes = (None, []) if quick else real_images(model, run, original)
     own = 0 if quick else inversion.OWN
-    found = model.edit(original, real=real, own=own, seed=seed, **fixed)
+    found = model.edit(original, real=real, own=own, seed=seed, settings=fixed)
     if real is not None and found.outside and _looks_inverted(found.original, real):
         notes.append("Light and dark look swapped beside the real images: try --invert.")
     if not model.spec.knobs:

@@ -129,7 +129,10 @@ def _seconds(asked: float | None, usual: float) -> float:
 def stations_of(model: Model, settings: Sequence[str] | Mapping[str, Any]) -> dict[str, list[Any]]:
     """``code=value`` words, or codes and values, to the values of each station; every one is checked."""
     if isinstance(settings, Mapping):
-        lists = {str(name): _several(model, str(name), said) for name, said in settings.items()}
+        lists = {
+            model.settled(str(name)): _several(model, str(name), said)
+            for name, said in settings.items()
+        }
     else:
         lists = {}
         for text in settings:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ FILE = "model.json"
 FORMAT = "gander weights"
 MOST_BYTES = 4_000_000
 ONE_LINE = 120  # characters
+ORDERED = ("n", "seed", "seeds")  # other words of ``Model.draw``
 GENERATOR = "generator.safetensors"  # in a folder
 Facts = Mapping[str, Any]
 """What model.json says, see ``exporting.describe``."""
@@ -119,7 +121,7 @@ def how_to_load(facts: Facts, name: str) -> str:
 def _knob(facts: Facts) -> tuple[str, Any] | None:
     """A knob to show, and something to set it to."""
     for fact in facts["codes"]:
-        if fact["is"] != "noise" and fact["name"].isidentifier():
+        if fact["is"] != "noise" and fact["name"] not in ORDERED:
             if fact["kind"] == "categorical":
                 named = [word for word in fact["classes"] if not word.startswith("#")]
                 word = named[min(3, len(named) - 1)]
@@ -130,7 +132,12 @@ def _knob(facts: Facts) -> tuple[str, Any] | None:
 
 def _setting(facts: Facts) -> str:
     knob = _knob(facts)
-    return f", {knob[0]}={_short(knob[1])}" if knob else ""
+    if knob is None:
+        return ""
+    name, value = knob[0], _short(knob[1])
+    # A name that Python takes for a word of its own, as class, or cannot take at all, goes by a dictionary.
+    plain = name.isidentifier() and not iskeyword(name)
+    return f", {name}={value}" if plain else f", **{{{name!r}: {value}}}"
 
 
 def _short(value: Any) -> str:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import torch
@@ -125,7 +126,7 @@ class Model:
         return self
 
     # ------------------------------------------------------------------ drawing
-    def values(self, seeds: Sequence[int], **codes: Any) -> Values:
+    def values(self, seeds: Sequence[int], /, **codes: Any) -> Values:
         """Every code's values for these seeds, with some set: a number, a name, or one per image.
 
         ``digit=3``, ``garment="Coat"``, ``slant=-0.5``, ``slant=[-1, 0, 1]``; one component of a wider code
@@ -134,7 +135,7 @@ class Model:
         """
         return self.changed(self.spec.draw_at(seeds), **codes)
 
-    def changed(self, values: Values, **codes: Any) -> Values:
+    def changed(self, values: Values, /, **codes: Any) -> Values:
         """Values (B, …) with some codes set, as in ``values``."""
         values = dict(values)
         for name, setting in codes.items():
@@ -180,6 +181,14 @@ class Model:
     def find(self, name: str) -> Code:
         """The code of that name, or called so (``names``); ``style.1`` is a part of ``style``. Raises ``CodeError``."""
         return self.spec.code(self.names.find(name.partition(".")[0], self.spec))
+
+    def settled(self, name: str) -> str:
+        """The one name of a code or of a part of one, however it was called: with a ``c1`` called slant, ``slant.0`` is ``c1``."""
+        code, (_, dot, part) = self.find(name), name.partition(".")
+        if not dot or not code.resolved.shape:
+            return code.name + dot + part
+        index = _part(code, part)
+        return code.name if code.resolved.shape == (1,) else f"{code.name}.{index}"
 
     def render(self, values: Values) -> Tensor:
         """Code values (B, …) to images (B, C, H, W) uint8, in passes of one fixed size."""
@@ -268,17 +277,21 @@ class Model:
     def edit(
         self,
         image: Tensor,
+        /,
         *,
         real: Tensor | None = None,
         own: int = inversion.OWN,
         seed: int = 0,
+        settings: Mapping[str, Any] = MappingProxyType({}),
         **codes: Any,
     ) -> inversion.Edit:
         """Finds noise and codes of a picture (C, H, W) uint8, sets some codes, and draws it again.
 
         ``edit(image, slant=1).image`` is the edited drawing; printing the result says whether the picture was found at all. That is
         judged beside ``own`` drawings of the model, and ``real`` images (N, C, H, W), as some of the test split, where given.
+        ``settings`` are further codes, also such as are called ``real`` or ``seed``.
         """
+        codes = {**settings, **codes}
         one = image.unsqueeze(0) if image.dim() == 3 else image
         if tuple(one.shape) != (1, *self.card.shape) or one.dtype != torch.uint8:
             raise RunError(
@@ -349,7 +362,7 @@ def _part(code: Code, index: str) -> int:
     size = code.resolved.shape[0]
     if index in names:
         return names.index(index)
-    if index.isdecimal() and int(index) < size:
+    if index.isdecimal() and len(index) < 7 and int(index) < size:
         return int(index)
     raise CodeError(
         f"{code.name} has parts 0 to {size - 1}{f' or {names}' if names else ''}, given {index!r}."

@@ -20,8 +20,9 @@ from gander.kinds import Categorical
 FILE = "names.json"
 SCHEMA = 1
 LONGEST = 60  # characters of a name
+LONGEST_SAID = 1000  # of a word on how names were found, as a path
 MOST_BYTES = 4_000_000
-RESERVED = ("all", "code", "n", "rows", "seed", "seeds", "self")
+RESERVED = ("all", "code", "n", "own", "real", "rows", "seed", "seeds", "self", "settings")
 """What a code may not be called: ``--sweep all`` is every slider, and ``model.draw(n=…, seed=…)`` says something else."""
 Found = Mapping[str, Any]
 """How one code's names were found: the data, the number of labels, the images seen by then."""
@@ -93,7 +94,10 @@ class Names:
             code: {k: v for k, v in dataclasses.asdict(called).items() if v}
             for code, called in self.codes.items()
         }
-        found = {code: dict(how) for code, how in self.found.items()}
+        found = {
+            code: {key: _printed(value) for key, value in how.items()}
+            for code, how in self.found.items()
+        }
         return {"schema": SCHEMA, "codes": said, "found": found}
 
     @classmethod
@@ -108,7 +112,9 @@ class Names:
             found = {str(c): _found(how) for c, how in table.get("found", {}).items()}
             check_apart(codes, spec)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RunError(f"{where}: not the names of this model's codes: {error!r}.") from None
+            raise RunError(
+                f"{where}: not the names of this model's codes: {error!r}; correct it, or delete it for a run without names."
+            ) from None
         return cls(codes, found)
 
 
@@ -191,12 +197,21 @@ def _word(word: Any) -> str:
     return word
 
 
+def _printed(value: Any) -> Any:
+    """A path or another text as a file of names may hold it: what cannot be printed is a question mark."""
+    if not isinstance(value, str):
+        return value
+    return "".join(c if c.isprintable() else "?" for c in value)[:LONGEST_SAID]
+
+
 def _found(how: Any) -> dict[str, Any]:
     """How names were found, as a file says it: short words and numbers, which may be printed."""
     for key, value in how.items():
         parts = value if isinstance(value, list) else [value]
         sound = all(part is None or isinstance(part, str | int | float) for part in parts)
-        if not sound or not f"{key}{value}".isprintable() or len(f"{key}{value}") > 4096:
+        said = [str(key), *map(str, parts)]
+        sound = sound and all(word.isprintable() and len(word) <= LONGEST_SAID for word in said)
+        if not sound:
             raise ValueError(f"how the names were found: {str(key)[:LONGEST]!r}")
     return dict(how)
 
@@ -288,8 +303,10 @@ def read(folder: Path, spec: CodeSpec) -> Names:
         if path.stat().st_size > MOST_BYTES:
             raise RunError(f"{path} is too large to be a file of names.")
         table = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(
+            f"{path} cannot be read: {error}; correct it, or delete it for a run without names."
+        ) from None
     return Names.from_dict(table, spec, str(path))
 
 

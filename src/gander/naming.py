@@ -1,12 +1,13 @@
 """The naming job: each class of a discovered category gets the name of the label it gathers, from a few labelled images.
 
-The recogniser reads every image without its label. Of each class it finds, equally many images are chosen at random, and the
+The recogniser reads every image without its label. Of each class it finds, equally many of the surest images are drawn, and the
 labels of these alone are looked at. Classes and labels are matched one to one so that the most labels agree (Kuhn, 1955), and
-a class keeps its name only where that label is probably the commonest among all that the class gathers.
+a class keeps its name only where that label is probably the commonest among what the class stands for.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -32,6 +33,10 @@ from gander.reading import aligned, load_fitting
 
 LEAST = 0.7
 """How probable a name must be. Among ten labels two that agree make 0.87, two against one 0.68, one against one 0.42."""
+SUREST = 0.1
+"""Of a class's images, the share from which those to be labelled are drawn. On three InfoGANs of MNIST, 20 labels, 20 choices each: drawn from
+all images 6.0 classes are named and 5.5 rightly, from the surest quarter 8.0 and 7.7, from the surest tenth 8.2 and 8.0."""
+SPARE = 4  # times as many images to draw from as are wanted, at least
 ENOUGH = 2  # labels of a class; one alone would do among two or three labels, and that is too little to see
 POINTS = 512  # of the integral
 BESIDE = 6  # images of each sort in a row of the sheet
@@ -44,7 +49,7 @@ class Finding:
     name: str
     """The label's, or "" where the class keeps its number."""
     confidence: float
-    """The probability that the label is the commonest of the images this class gathers."""
+    """The probability that the label is the commonest of those this class stands for: of its surest images, where few are labelled."""
     gathered: int
     """Images the recogniser puts into this class."""
     evidence: str
@@ -107,9 +112,11 @@ def find(
         raise UseError(
             f"--labels is how many labelled images to use, from 1 to the {len(known):,} of {data.source!r}; given {labels:,}."
         )
-    read = model.read(data.images)[category.name]
-    sure, classes = read.max(1)
-    rows = known if labels is None else known[chosen(classes[known], labels, seed)]
+    read = model.read_raw(data.images)[category.name]
+    sure, classes = read.softmax(1).max(1)
+    first, second = read.topk(2, 1).values.unbind(1)
+    lead = (first - second)[known]  # probabilities of sure images are all 1 to the last bit
+    rows = known if labels is None else known[chosen(classes[known], lead, labels, seed)]
     evidence = torch.zeros(read.shape[1], len(told.names), dtype=torch.float64)
     place = (classes[rows], told.values[rows])
     evidence.index_put_(place, sure[rows].double(), accumulate=True)
@@ -120,15 +127,23 @@ def find(
     return Naming(category, told, source, findings, rows, classes[rows], seed)
 
 
-def chosen(classes: Tensor, wanted: int, seed: int) -> Tensor:
-    """Which ``wanted`` of N images to look at: equally many of each class (N,), at random among its own; rising, (wanted,)."""
+def chosen(classes: Tensor, lead: Tensor, wanted: int, seed: int) -> Tensor:
+    """Which ``wanted`` of N images to look at: equally many of each class (N,), drawn from the surest of its own; rising, (wanted,).
+
+    ``lead`` (N,) is how far the recogniser prefers an image's class to the next best. The surest images are what a class
+    stands for; those it hardly prefers are often another's, and a label spent on them names nothing.
+    """
     order = torch.from_numpy(rng.permutation(seed, "naming/chosen", 0, len(classes)))
     turn = torch.empty_like(order)
     # The first of every class come first, then the second of every class, the larger classes before the smaller.
     sizes = torch.bincount(classes)
+    each = -(-wanted // max(1, int((sizes > 0).sum())))
     for k in range(len(sizes)):
         own = order[classes[order] == k]
-        turn[own] = torch.arange(len(own))
+        pool = max(math.ceil(SUREST * len(own)), SPARE * each)
+        sure = torch.zeros(len(own), dtype=torch.bool)
+        sure[lead[own].argsort(descending=True, stable=True)[:pool]] = True
+        turn[torch.cat([own[sure], own[~sure]])] = torch.arange(len(own))
     rank = sizes.argsort(descending=True, stable=True).argsort()
     taken = np.lexsort((rank[classes].numpy(), turn.numpy()))[:wanted]
     return torch.from_numpy(np.sort(taken))
@@ -250,7 +265,7 @@ def _worded(owners: Mapping[int, list[int]], labels: tuple[str, ...]) -> Iterato
     given: set[str] = set()
     for label, classes in sorted(owners.items()):
         printable = "".join(c if c.isprintable() else "?" for c in labels[label])
-        word = printable.strip().lstrip("#")[: kept.LONGEST - 8] or f"label {label}"
+        word = printable.lstrip("# ")[: kept.LONGEST - 8].strip() or f"label {label}"
         taken = {*labels} - {labels[label]}
         for k in classes:
             name = next(n for n in _numbered(word) if n not in taken and n not in given)
@@ -335,7 +350,7 @@ def drawn(model: Model, data: Data, naming: Naming) -> Image.Image:
     beside = min(BESIDE, int(torch.bincount(naming.classes).max()))
     each = torch.arange(size).repeat_interleave(BESIDE)
     ordered: dict[str, Any] = {naming.code.name: each}
-    images = model.draw(seeds=list(range(BESIDE)) * size, **ordered)
+    images = model.render(model.values(list(range(BESIDE)) * size, **ordered))
     rows = []
     for k, found in enumerate(naming.findings):
         used = (naming.classes == k).nonzero().flatten()[:beside] + len(images)

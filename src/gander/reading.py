@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,24 +127,38 @@ def _single(model: Model, source: str) -> Data:
     """One image file as a data set of one."""
     from PIL import Image, UnidentifiedImageError
 
+    from gander.data.reading.pictures import opened
+
     try:
-        with Image.open(source) as file:
-            images = fitted(file, model.card.shape)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"{source!r} cannot be read as an image: {error}") from None
+        with warnings.catch_warnings():  # what is too large is refused in words
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            images = fitted(opened(Path(source).read_bytes()), model.card.shape)
+    except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
+        why = str(error).partition("\n")[0]
+        if isinstance(error, UnidentifiedImageError):
+            why = "it is in no known format"
+        raise DataError(f"{source!r} cannot be read as an image: {why}.") from None
     return Data(source, source, "all", images, {}, None, ())
 
 
 def fitted(picture: Image.Image, shape: Shape) -> Tensor:
-    """An opened picture as a model of that shape sees it: upright, its middle, its channels; (1, C, H, W) uint8."""
+    """An opened picture as a model of that shape sees it: upright, its middle, its channels; (1, C, H, W) uint8.
+
+    By the very steps in which a folder of pictures is read, so that one file is one image wherever it is given.
+    """
     from PIL import Image, ImageOps
 
+    from gander.data.reading.pictures import upright
+    from gander.data.reading.pixels import converted, squared
+
     channels, height, width = shape
-    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
-    upright = ImageOps.exif_transpose(picture).convert(mode)
-    small = ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS)
-    array = np.asarray(small).reshape(height, width, channels)
-    return torch.from_numpy(array.copy()).permute(2, 0, 1).unsqueeze(0)
+    whole = upright(picture)
+    if height != width:
+        whole = ImageOps.fit(whole, (width, height), Image.Resampling.LANCZOS)
+    elif whole.size != (width, height):
+        whole = squared(whole, height)
+    array = np.asarray(whole).reshape(height, width, -1)
+    return converted(torch.from_numpy(array.copy()).permute(2, 0, 1).unsqueeze(0), channels)
 
 
 # ---------------------------------------------------------------------- as arrays

@@ -87,12 +87,11 @@ def parse_settings(model: Model, settings: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_setting(model: Model, text: str) -> tuple[str, str]:
-    """``code=value`` to the code, which must exist, and the value as it was written."""
+    """``code=value`` to the code, which must exist, under its own name, and the value as it was written."""
     name, equals, value = text.partition("=")
     if not equals:
         raise UseError(f"--set takes code=value, given {text!r}; as --set {example(model)}.")
-    model.find(name.strip())
-    return name.strip(), value.strip()
+    return model.settled(name.strip()), value.strip()
 
 
 def example(model: Model) -> str:
@@ -103,6 +102,7 @@ def example(model: Model) -> str:
 def parse_sweep(model: Model, text: str) -> Sweep:
     """``code``, ``code=a:b`` or ``code=a:b:n``."""
     name, equals, span = text.partition("=")
+    name = model.settled(name.strip())
     code = model.find(name)
     if not equals:
         points = model.points(name)
@@ -129,7 +129,7 @@ def parse_seeds(text: str) -> list[int]:
     """``0,1,4-6`` -> [0, 1, 4, 5, 6]."""
     seeds: list[int] = []
     for part in text.split(","):
-        span = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
+        span = re.fullmatch(r"\s*(\d{1,30})(?:\s*-\s*(\d{1,30}))?\s*", part)
         if not span or (span[2] and int(span[2]) < int(span[1])):
             raise UseError(f"--seeds takes numbers and ranges, as 0,1,4-6; given {text!r}.")
         last = int(span[2] or span[1])

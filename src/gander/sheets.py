@@ -83,7 +83,7 @@ def class_sheet(model: Model, columns: int = COLUMNS, seed: int = 0) -> Image.Im
     codes: dict[str, Any] = {}
     if rows is not None:
         codes[rows.name] = _classes(len(settings), columns)
-    images = model.draw(seeds=seeds, **codes)
+    images = model.render(model.values(seeds, **codes))
     return pictures.sheet(images, columns, row_axis(model, rows, len(settings)))
 
 
@@ -103,7 +103,7 @@ def sweep_sheet(
     codes: dict[str, Any] = dict(fixed) | {code: points.repeat(len(settings))}
     if rows is not None:
         codes[rows.name] = _classes(len(settings), len(points))
-    images = model.draw(seeds=[s for s in chosen for _ in points], **codes)
+    images = model.render(model.values([s for s in chosen for _ in points], **codes))
     return pictures.sheet(
         images, len(points), row_axis(model, rows, len(settings)), axis(model, code, points)
     )

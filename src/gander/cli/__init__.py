@@ -65,7 +65,8 @@ def _complain(text: str) -> None:
 def _flushed(code: int) -> int:
     """The exit code once all that was printed has reached its reader."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed before we began, as by >&-
+            sys.stdout.flush()
     except BrokenPipeError:
         return _gone()
     return code

@@ -17,6 +17,7 @@ from gander.errors import CodeError
 
 # squared error, in units of the encoding, below which reading better earns nothing
 PROFILE_FLOOR = 3e-3
+LARGEST = 1e30  # of a number that is asked for; further up, what a network makes of it is no number
 
 
 class Kind(abc.ABC):
@@ -139,7 +140,7 @@ class Kind(abc.ABC):
             value = float(text if number is None else number)
         except ValueError:
             value = math.nan
-        if not math.isfinite(value):
+        if not abs(value) <= LARGEST:
             raise CodeError(f"{text!r} is not a value of a {self.name} code; give {wants}.")
         return value
 

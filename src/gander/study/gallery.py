@@ -35,7 +35,7 @@ class Gallery:
     spec: CodeSpec
     critic: Critic | None = None
 
-    def values(self, seeds: Sequence[int], **codes: Any) -> Values:
+    def values(self, seeds: Sequence[int], /, **codes: Any) -> Values:
         """Which images, and what they count as ordered; classes asked for are taken from the images of that class.
 
         A class that none shows gets any images: an order that was not obeyed.

@@ -138,6 +138,11 @@ def opened(content: bytes) -> Image.Image:
     )
     if image.width * image.height > MOST_PIXELS:
         raise ValueError(f"{image.width} x {image.height} pixels are too many")
+    return upright(image)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An open file's first frame, upright, as 8-bit gray or colour, with alpha where the file has any."""
     image.load()
     try:
         image = ImageOps.exif_transpose(image)
