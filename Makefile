@@ -11,7 +11,7 @@ install: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gander needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --upgrade --no-compile -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: install

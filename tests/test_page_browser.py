@@ -152,7 +152,7 @@ def test_free_knobs_follow_the_seed_and_turned_ones_stay(seen):
         "category",
         "slant",
     ]
-    seen.page.get_by_role("button", name="Let lean follow the seed").click()
+    seen.page.get_by_role("button", name="Let go of lean: it follows the seed").click()
     seen.becomes(right(model, 2, {"category": 1}))
     assert turned.count() == 1
     seen.page.locator("#reset").click()

@@ -158,7 +158,7 @@ def test_every_control_is_reached_by_the_tab_key_and_shows_it(started):
             "category",
         }
         wanted |= {"knob-style.0", "knob-style.1", "knob-slant", "knob-mood.0", "knob-mood.1"}
-        wanted |= {"on.0", "on.1", "on.2", "turn.0", "turn.1", "follow the seed"}
+        wanted |= {"on.0", "on.1", "on.2", "turn.0", "turn.1", "let go"}
         assert wanted <= set(reached), wanted - set(reached)
         positions = [reached.index(n) for n in ("show-image", "seed", "save", "digit", "turn.1")]
         assert positions == sorted(positions)
@@ -180,7 +180,7 @@ def test_a_screen_reader_is_told_every_knob_and_its_value(started):
             'radio "1" [checked]',
             'switch "on 1" [checked]',
             'slider "style 1": "0.25"',
-            'button "Let style follow the seed"',
+            'button "Let go of style: it follows the seed"',
             'group "style"',
             'group "lean slant"',
             'spinbutton "Seed": "2"',

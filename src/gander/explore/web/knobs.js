@@ -33,12 +33,12 @@ function knob(code, turn, release) {
   const body = build(code, turn);
   const free = make(
     "button",
-    { type: "button", class: "free", onclick: () => release(code), "aria-label": `Let ${code.label} follow the seed` },
-    "follow the seed",
+    { type: "button", class: "free", onclick: () => release(code), "aria-label": `Let go of ${code.label}: it follows the seed`, title: "let it follow the seed" },
+    "let go",
   );
   const alias = code.label === code.name ? null : make("small", {}, code.name);
-  const follows = code.follows ? make("span", { class: "worth" }, code.follows) : null;
-  const top = make("div", { class: "top" }, make("h2", { id: `name-${code.name}` }, code.label, " ", alias), worth(code), follows, free);
+  const follows = code.follows ? make("span", { class: "worth follows" }, code.follows) : null;
+  const top = make("div", { class: "top" }, make("h2", { id: `name-${code.name}` }, code.label, " ", alias), worth(code), free, follows);
   const group = { class: "knob", role: "group", "aria-labelledby": `name-${code.name}`, "data-code": code.name };
   const element = make("section", group, top, body.element);
   return {
