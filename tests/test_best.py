@@ -278,6 +278,16 @@ def test_the_best_is_a_run_directory_with_the_weights_of_that_moment(tmp_path, m
     assert result.figures["r2/c1"].value == kept  # to the last bit: the same images are drawn
 
 
+def test_the_best_answers_to_the_names_of_its_run_until_it_has_its_own(tmp_path):
+    run = copied(tmp_path / "run")
+    assert cli.run(["name", str(run), "--set", "c1=slant"]) == 0
+    best = gander.load(run / "best")
+    assert torch.equal(best.draw(3, slant=0.5), best.draw(3, c1=0.5))
+    assert cli.run(["name", str(run / "best"), "--set", "c1=width"]) == 0
+    assert gander.load(run / "best").names.label("c1") == "width"
+    assert gander.load(run).names.label("c1") == "slant"
+
+
 def test_a_copy_of_the_best_goes_on_by_itself(tmp_path):
     run = whole_run()
     shutil.copytree(run / "best", tmp_path / "fork")

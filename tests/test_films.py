@@ -400,6 +400,13 @@ def test_a_wrong_request_is_one_message_exit_two_and_no_file(words, says, here, 
     assert list(here.iterdir()) == []
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_drawn(here, monkeypatch):
+    (here / "x.gif").mkdir()
+    monkeypatch.setattr(Model, "values", None)
+    with pytest.raises(RunError, match=r"x\.gif cannot be written"):
+        films.film(load(tiny.run()), "x.gif")
+
+
 def test_a_command_films_what_is_asked_and_prints_the_file(here, capsys):
     run = tiny.run()
     words = ["sample", str(run), "--film", "x.gif", "--set", "label=1,2", "--fps", "5", "--once"]

@@ -9,8 +9,10 @@ from PIL import Image
 
 import browser
 import pages
+import tiny
 from gander import cli, exporting
 from gander.explore import page
+from gander.model import load
 from pages import HOSTILE, family, link, right
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -124,6 +126,17 @@ def test_the_command_under_a_journey_films_it(started, tmp_path, monkeypatch):
     for end in ends:
         off = [np.abs(f[::scale, ::scale].astype(int) - end[..., 0]).max() for f in frames]
         assert min(off) <= 1
+
+
+def test_what_a_figure_means_is_there_without_a_pointer_to_hover(started, tmp_path):
+    run = tiny.run()
+    address = page.write(load(run), tmp_path / "page.html", run).as_uri()
+    with browser.visit(started, address) as seen:
+        button = seen.page.locator("button.worth").first
+        for open_ in ("true", "false"):
+            button.press("Enter")
+            assert button.get_attribute("aria-expanded") == open_
+            assert seen.page.locator(".about").count() == (open_ == "true")
 
 
 # ---------------------------------------------------------------------- by keyboard, read aloud

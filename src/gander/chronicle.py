@@ -43,6 +43,7 @@ def chronicle(
     """Plays the grids of a run in order, the last for longer; returns the file. ``fps`` is of an .mp4. Raises ``UseError``."""
     path = Path(out)
     ending = reels.check_ending(path)
+    runs.check_writable(path)
     rate = reels.find_rate(fps, ending)
     shown = SECONDS if seconds is None else seconds
     if not 1 / rate <= shown <= LONGEST:

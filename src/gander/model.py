@@ -416,6 +416,9 @@ def _assemble(
     """A model from its files; names are those beside them, else those the generator's file carries."""
     tensors, facts = runs.read_tensors(generator_file)
     card = Card.from_dict(facts.get("card", {}))
+    above = folder.resolve().parent if folder is not None and folder.name == runs.BEST else None
+    if folder is not None and above is not None and not (folder / naming.FILE).is_file():
+        folder = above if runs.Run(above).config_file.is_file() else folder  # the run's own names
     names = naming.read(folder, card.spec) if folder is not None else Names()
     kept = folder is not None and (folder / naming.FILE).is_file()
     if not kept and facts.get("names"):

@@ -310,6 +310,12 @@ def is_writable(path: Path) -> bool:
     return path.is_dir() and os.access(path, os.W_OK)
 
 
+def check_writable(file: Path) -> None:
+    """Refuses a file that could not be written, before minutes are spent on its content. Raises ``RunError``."""
+    if file.is_dir() or not is_writable(file.absolute().parent):
+        raise RunError(f"{file} cannot be written; give a file in a folder that can be.")
+
+
 # ---------------------------------------------------------------------- replacing a folder
 def fresh_folder(place: Path) -> Path:
     """An empty folder beside ``place``, to be filled and then swapped in by ``swap_in``."""

@@ -59,7 +59,17 @@ function worth(code) {
   const { value, floor, ceiling, text, about } = code.worth;
   const share = Math.max(0, Math.min(1, (value - floor) / (ceiling - floor || 1)));
   const meter = make("i", { class: "bar", style: `--v:${Math.round(100 * share)}%`, "aria-hidden": "true" });
-  return make("span", { class: "worth", title: about }, meter, text);
+  return make("button", { type: "button", class: "worth", title: about, "aria-expanded": "false", onclick: explain }, meter, text);
+}
+
+// What a figure means, for those who cannot hover over it: below it, until it is touched again.
+function explain(event) {
+  const button = event.currentTarget;
+  const open = button.getAttribute("aria-expanded") === "true";
+  button.setAttribute("aria-expanded", String(!open));
+  const top = button.closest(".top");
+  if (open) top.nextElementSibling.remove();
+  else top.after(make("p", { class: "about soft", role: "note" }, button.title));
 }
 
 // ------------------------------------------------------------------ controls
