@@ -26,7 +26,7 @@ function imageView(draw, changed) {
     changed();
   });
   for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (held = null));
-  const ways = ["sideways", "up and down"].map((way, i) => grips[i] && `${way} turns ${grips[i].label}`).filter(Boolean);
+  const ways = (matchMedia("(pointer: coarse)").matches ? ["sideways"] : ["sideways", "up and down"]).map((way, i) => grips[i] && `${way} turns ${grips[i].label}`).filter(Boolean);
   at("hint").textContent = ways.length ? `Drag on the picture: ${ways.join(", ")}.` : "";
   return { show: (image) => paint(canvas, image) };
 }
