@@ -18,7 +18,7 @@ FLOORS = [
     {"conditioning", "backbones"},
     {"critic", "inversion"},
     {"game", "data", "config", "engine"},
-    {"runs", "names", "handed"},
+    {"runs", "names", "handed", "schedules"},
     {"model", "judge"},
     {"study", "uncertainty", "contact", "graph"},
     {"history"},

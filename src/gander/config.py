@@ -65,6 +65,9 @@ class GameSettings:
     critic_steps: int = setting(
         1, "critic steps per generator step, each with fresh images", 1, 100
     )
+    schedule: Literal["alternate", "reuse", "one-stage"] = setting(
+        "alternate", "how the players take turns, `gander list schedules`"
+    )
     recogniser: Literal["critic", "heads", "joint"] = setting(
         "critic",
         "who learns to read besides the generator: trunk and heads with the critic, the heads alone, or a "

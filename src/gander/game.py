@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from gander.codes import Code, CodeSpec, Values
+from gander.codes import Code, CodeSpec, Told, Values
 from gander.conditioning import SteeredGenerator
 from gander.critic import Critic, Verdict
 from gander.objectives import Objective
@@ -38,6 +38,27 @@ joint: a third optimiser over both networks, in a step of its own (the tutorials
 """
 
 
+class Fakes(NamedTuple):
+    """Drawn images and what they were drawn from; ``images`` still hang on the generator's graph."""
+
+    values: Values
+    told: dict[str, Told]
+    images: Tensor
+
+
+class Together(NamedTuple):
+    """Both players' terms of one look at the same fakes, and what is needed to part their gradients."""
+
+    critic: Terms
+    readings: Terms
+    """What the critic's step teaches the recogniser; apart from ``critic``, since under ``heads`` the trunk must not feel it."""
+    generator: Terms
+    fakes: Fakes
+    on_fake: Tensor
+    on_real: Tensor
+    """The judge's logits (B,) of fakes and of real images."""
+
+
 @dataclass
 class Game:
     """Two players, one specification, one objective. Knows no device, optimiser or file.
@@ -53,29 +74,33 @@ class Game:
     recogniser: Recogniser = "critic"
     penalties: Mapping[str, float] = field(default_factory=dict)
 
-    def critic_terms(self, real: Tensor, known: Values, drawn: Values) -> Terms:
-        """What the critic's player minimises. The fakes carry no gradient to the generator."""
+    def fakes(self, known: Values, drawn: Values) -> Fakes:
+        """Images for both players to look at."""
         values = self.spec.overlay(drawn, known)
-        told = self.spec.reveal(values, known)
-        with torch.no_grad():
-            fake = self.generator(values)
+        return Fakes(values, self.spec.reveal(values, known), self.generator(values))
+
+    def critic_terms(
+        self, real: Tensor, known: Values, drawn: Values, fakes: Fakes | None = None
+    ) -> Terms:
+        """What the critic's player minimises. The fakes, fresh ones or those given, carry no gradient to the generator."""
+        if fakes is None:
+            with torch.no_grad():
+                fakes = self.fakes(known, drawn)
+        values, told, fake = fakes.values, fakes.told, fakes.images.detach()
         feels = self.recogniser == "critic"
         on_fake = self.critic(fake, told, real=False, trunk_feels=feels)
         on_real = self.critic(real, told, real=True, trunk_feels=feels)
         terms = {"critic": self.objective.critic(on_fake.logit, on_real.logit).mean()}
         if self.recogniser != "joint":
             terms |= self._readings(on_fake, values, on_real, known)
-        for name, weight in self.penalties.items():
-            terms[f"penalty/{name}"] = weight * PENALTIES[name](
-                lambda images, of_real: self.critic(images, told, of_real).logit, real, fake
-            )
-        return terms
+        return terms | self._penalties(real, told, fake)
 
-    def generator_terms(self, real: Tensor, known: Values, drawn: Values) -> Terms:
+    def generator_terms(
+        self, real: Tensor, known: Values, drawn: Values, fakes: Fakes | None = None
+    ) -> Terms:
         """What the generator's player minimises; every recognised code, given or not, must be readable."""
-        values = self.spec.overlay(drawn, known)
-        told = self.spec.reveal(values, known)
-        on_fake = self.critic(self.generator(values), told, real=False)
+        values, told, fake = self.fakes(known, drawn) if fakes is None else fakes
+        on_fake = self.critic(fake, told, real=False)
         on_real = on_fake.logit[:0]
         if self.objective.paired:
             with torch.no_grad():
@@ -84,6 +109,34 @@ class Game:
         if self.recogniser != "joint":
             terms |= _tagged("draws", self.spec.recognition(on_fake.params, values))
         return terms
+
+    def terms_together(self, real: Tensor, known: Values, drawn: Values) -> Together:
+        """Both players' terms from one look of the critic at the same fakes.
+
+        Every term hangs on both networks: whoever steps must take the gradient of its own parameters alone (``schedules``).
+        """
+        fakes = self.fakes(known, drawn)
+        on_fake = self.critic(fakes.images, fakes.told, real=False)
+        on_real = self.critic(real, fakes.told, real=True)
+        critic = {"critic": self.objective.critic(on_fake.logit, on_real.logit).mean()}
+        critic |= self._penalties(real, fakes.told, fakes.images.detach())
+        beside = on_real.logit.detach() if self.objective.paired else on_real.logit[:0]
+        generator = {"generator": self.objective.generator(on_fake.logit, beside).mean()}
+        readings: Terms = {}
+        if self.recogniser != "joint":
+            readings = self._readings(on_fake, fakes.values, on_real, known)
+            read = self.spec.recognition(on_fake.params, fakes.values)
+            generator |= _tagged("draws", read)
+        return Together(critic, readings, generator, fakes, on_fake.logit, on_real.logit)
+
+    def _penalties(self, real: Tensor, told: dict[str, Told], fake: Tensor) -> Terms:
+        return {
+            f"penalty/{name}": weight
+            * PENALTIES[name](
+                lambda images, of_real: self.critic(images, told, of_real).logit, real, fake
+            )
+            for name, weight in self.penalties.items()
+        }
 
     def recognition_terms(self, real: Tensor, known: Values, drawn: Values) -> Terms:
         """The third player's terms under ``joint``: both networks make the codes readable."""

@@ -6,10 +6,7 @@ from gander import backbones, config, data, metrics
 from gander.errors import UseError, choose
 from gander.kinds import KINDS
 from gander.objectives import OBJECTIVES
-
-SCHEDULES = {
-    "alternate": "k critic steps with fresh fakes, then one generator step with fresh fakes"
-}
+from gander.schedules import SCHEDULES
 
 
 def listing(what: str = "") -> str:

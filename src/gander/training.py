@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,6 +33,7 @@ from gander.errors import ConfigError
 from gander.plan import Plan, as_before, configured, make_plan
 from gander.players import Players, average, make_players, model_of, restore, save
 from gander.runs import Run
+from gander.schedules import Turn, take_turns
 
 
 @dataclass
@@ -203,24 +205,24 @@ def say_best(run: Run, console: progress.Console) -> None:
 
 
 def step(plan: Plan, players: Players, tally: Tally) -> None:
-    """k critic steps with fresh images and fresh fakes, then one generator step with fresh fakes."""
+    """k critic steps with fresh images, the last of them with the generator's step as the schedule says."""
     config, game, machine = plan.config, players.game, plan.machine
     seed, batch = config.training.seed, config.training.batch
     set_rates(config, players)
-    for _ in range(config.game.critic_steps):
+    for left in reversed(range(config.game.critic_steps)):
         first = players.images_seen
         real, known = batch_at(plan, first)
-        with machine.arithmetic():
-            terms = game.critic_terms(real, known, draws(plan, "critic", first))
-        machine.step(players.optimisers["critic"], terms)
+        if left:
+            with machine.arithmetic():
+                terms = game.critic_terms(real, known, draws(plan, "critic", first))
+            machine.step(players.optimisers["critic"], terms)
+        else:
+            draw = partial(draws, plan, first=first)
+            turn = Turn(real, known, draw, partial(rng.seed_torch, seed, position=first))
+            terms = take_turns(config.game.schedule, game, machine, players.optimisers, turn)
         tally.add(terms)
         players.images_seen += batch
         tally.images += batch
-    rng.seed_torch(seed, "generator", first)
-    with machine.arithmetic():
-        terms = game.generator_terms(real, known, draws(plan, "generator", first))
-    machine.step(players.optimisers["generator"], terms)
-    tally.add(terms)
     if "recogniser" in players.optimisers:
         rng.seed_torch(seed, "recogniser", first)
         with machine.arithmetic():

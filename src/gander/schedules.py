@@ -1,0 +1,164 @@
+"""How the two players take turns: a first-class choice, each with its textbook gradients (``tests/test_schedules.py``).
+
+    alternate   k critic steps with fresh fakes, then one generator step with fresh fakes (Goodfellow et al., 2014)
+    reuse       the last critic step and the generator's share one forward of the generator
+    one-stage   they share the critic's look at the fakes as well, and both step after it (Shen et al., 2021)
+    entangled   the classic mistake, for the laboratory alone: both losses are walked back before either step
+
+Whatever the schedule, a player's step moves along the gradient of its own terms with respect to its own parameters, except under
+``entangled``, where the critic also receives the generator's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gander.codes import Values
+from gander.engine import Engine
+from gander.game import Game, Terms, Together
+from gander.norms import SplitNorm
+
+SCHEDULES = {
+    "alternate": "k critic steps with fresh fakes, then one generator step with fresh fakes (Goodfellow et al., 2014)",
+    "reuse": "the generator's step reuses the fakes of the last critic step: one forward of the generator less",
+    "one-stage": "both players step after one look at the same fakes, each along its own gradient (Shen et al., 2021)",
+}
+MISTAKES = {
+    "entangled": "both losses are walked back before either step, so the critic's gradient is polluted by the generator's"
+}
+FAINT = 1e-12
+"""A slope of the critic's loss below which it cannot be rescaled into the generator's."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One batch and what both players draw for it."""
+
+    real: Tensor
+    known: Values
+    draws: Callable[[str], Values]
+    """Every code's values for a player, "critic" or "generator"."""
+    seed: Callable[[str], None]
+    """Puts torch's own randomness where that player's step begins."""
+
+
+def take_turns(
+    schedule: str, game: Game, machine: Engine, optimisers: dict[str, Optimizer], turn: Turn
+) -> Terms:
+    """The critic's step and the generator's on one batch; returns the terms of both."""
+    return PLAYED[schedule](game, machine, optimisers, turn)
+
+
+def _alternate(game: Game, machine: Engine, optimisers: dict[str, Optimizer], turn: Turn) -> Terms:
+    with machine.arithmetic():
+        critic = game.critic_terms(turn.real, turn.known, turn.draws("critic"))
+    machine.step(optimisers["critic"], critic)
+    turn.seed("generator")
+    with machine.arithmetic():
+        generator = game.generator_terms(turn.real, turn.known, turn.draws("generator"))
+    machine.step(optimisers["generator"], generator)
+    return critic | generator
+
+
+def _reuse(game: Game, machine: Engine, optimisers: dict[str, Optimizer], turn: Turn) -> Terms:
+    """The critic learns from the detached fakes; then the critic as it has become judges the same ones."""
+    with machine.arithmetic():
+        fakes = game.fakes(turn.known, turn.draws("critic"))
+        critic = game.critic_terms(turn.real, turn.known, {}, fakes)
+    machine.step(optimisers["critic"], critic)
+    turn.seed("generator")
+    with machine.arithmetic():
+        generator = game.generator_terms(turn.real, turn.known, {}, fakes)
+    machine.step(optimisers["generator"], generator)
+    return critic | generator
+
+
+def _one_stage(game: Game, machine: Engine, optimisers: dict[str, Optimizer], turn: Turn) -> Terms:
+    with machine.arithmetic():
+        both = game.terms_together(turn.real, turn.known, turn.draws("critic"))
+    part_gradients(game, both)
+    optimisers["critic"].step()
+    optimisers["generator"].step()
+    return both.critic | both.readings | both.generator
+
+
+def _entangled(game: Game, machine: Engine, optimisers: dict[str, Optimizer], turn: Turn) -> Terms:
+    """Zero both, walk back both with a retained graph, step both."""
+    with machine.arithmetic():
+        both = game.terms_together(turn.real, turn.known, turn.draws("critic"))
+    clear(game.critic, game.generator)
+    players = [*game.critic.parameters(), *game.generator.parameters()]
+    critic = _sum({**both.critic, **both.readings})
+    torch.autograd.backward(critic, inputs=list(game.critic.parameters()), retain_graph=True)
+    torch.autograd.backward(_sum(both.generator), inputs=players)
+    optimisers["critic"].step()
+    optimisers["generator"].step()
+    return both.critic | both.readings | both.generator
+
+
+PLAYED = {
+    "alternate": _alternate,
+    "reuse": _reuse,
+    "one-stage": _one_stage,
+    "entangled": _entangled,
+}
+
+
+# ---------------------------------------------------------------------- one look, two gradients
+def part_gradients(game: Game, both: Together) -> bool:
+    """Gives each player the gradient of its own terms; whether one walk through the critic served both.
+
+    Where the two losses differ on each fake by a factor alone, the critic's gradient at the image is the generator's after
+    rescaling image by image, and the critic is walked back once. It is so without a recogniser and without statistics of the batch,
+    as long as the critic's loss is not flat (Shen et al., 2021). Otherwise the same forward is walked back twice.
+    """
+    clear(game.critic, game.generator)
+    critic, generator = list(game.critic.parameters()), list(game.generator.parameters())
+    factor = None if both.readings or mixes_rows(game.critic) else factor_between(game, both)
+    if factor is None:
+        torch.autograd.backward(_sum(both.critic), inputs=critic, retain_graph=True)
+        if both.readings:
+            reader = game.critic.reader if game.recogniser == "heads" else game.critic
+            learners = list(reader.parameters()) if reader is not None else []
+            torch.autograd.backward(_sum(both.readings), inputs=learners, retain_graph=True)
+        torch.autograd.backward(_sum(both.generator), inputs=generator)
+        return False
+    images = both.fakes.images
+    *own, at_image = torch.autograd.grad(_sum(both.critic), [*critic, images], allow_unused=True)
+    for parameter, gradient in zip(critic, own, strict=True):
+        parameter.grad = gradient
+    scaled = at_image * factor.view(-1, *[1] * (images.dim() - 1)).to(at_image.dtype)
+    torch.autograd.backward(images, scaled, inputs=generator)
+    return True
+
+
+def factor_between(game: Game, both: Together) -> Tensor | None:
+    """By what each fake's slope of the critic's loss is multiplied to be that of the generator's, (B,); None where it is flat."""
+    fake = both.on_fake.detach().requires_grad_()
+    real = both.on_real.detach()
+    beside = real if game.objective.paired else real[:0]
+    (critic,) = torch.autograd.grad(game.objective.critic(fake, real).sum(), fake)
+    (generator,) = torch.autograd.grad(game.objective.generator(fake, beside).sum(), fake)
+    if bool((critic.abs() < FAINT).any()):
+        return None
+    return generator / critic
+
+
+def mixes_rows(critic: nn.Module) -> bool:
+    """Whether one image's verdict depends on the others of its batch."""
+    return any(isinstance(m, SplitNorm | nn.modules.batchnorm._BatchNorm) for m in critic.modules())
+
+
+def clear(*networks: nn.Module) -> None:
+    """Forgets the gradients of both players."""
+    for network in networks:
+        network.zero_grad(set_to_none=True)
+
+
+def _sum(terms: Terms) -> Tensor:
+    return torch.stack(list(terms.values())).sum()
