@@ -22,27 +22,6 @@ SETTINGS = (
 )
 
 
-@pytest.fixture(scope="module")
-def started():
-    with browser.chromium() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def opened(started):
-    """A page with every kind, open for the whole file."""
-    with browser.visit(started, pages.address()) as seen:
-        yield seen.drawn()
-
-
-@pytest.fixture
-def seen(opened):
-    """The same page as it is at the start."""
-    opened.go("show=image&seed=0")
-    opened.becomes(right(family()))
-    return opened
-
-
 def part(seen, name):
     return seen.page.locator(f'[data-part="{name}"]')
 

@@ -19,12 +19,6 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touc
 WIDTHS = (320, 390, 768, 1280, 1920)
 
 
-@pytest.fixture(scope="module")
-def started():
-    with browser.chromium() as one:
-        yield one
-
-
 def part(seen, name):
     return seen.page.locator(f'[data-part="{name}"]')
 

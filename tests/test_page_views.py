@@ -11,25 +11,6 @@ from pages import family, link, right
 
 
 @pytest.fixture(scope="module")
-def started():
-    with browser.chromium() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def opened(started):
-    with browser.visit(started, pages.address()) as seen:
-        yield seen.drawn()
-
-
-@pytest.fixture
-def seen(opened):
-    opened.go("show=image&seed=0")
-    opened.becomes(right(family()))
-    return opened
-
-
-@pytest.fixture(scope="module")
 def bare(started):
     """A plain GAN, gray, and its page."""
     model = pages.model("noise:gaussian(6)", (1, 20, 24), "mlp", preset="gan")
