@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gander import backbones, engine, handed, inversion, runs
 from gander import names as naming
@@ -23,6 +23,7 @@ from gander.codes import Code, CodeSpec, Values
 from gander.conditioning import Shape, SteeredGenerator
 from gander.critic import Critic
 from gander.errors import CodeError, RunError
+from gander.filling import filled
 from gander.images import to_bytes, to_unit
 from gander.names import Names
 
@@ -30,7 +31,6 @@ CHUNK = 32
 """Images drawn in one pass, always exactly so many: a network's rounding may depend on the size of its batch, and one seed
 must give one image whatever is drawn beside it."""
 SWEEP = 9
-Network = TypeVar("Network", bound=nn.Module)
 LARGEST_SIDE, LARGEST_WIDTH = 1024, 8192  # of a network that a card may ask for
 LARGEST_INPUT = 100_000  # columns of all codes together
 
@@ -423,23 +423,10 @@ def _assemble(
     kept = folder is not None and (folder / naming.FILE).is_file()
     if not kept and facts.get("names"):
         names = Names.from_dict(facts["names"], card.spec, str(generator_file))
-    generator = _filled(card.build_generator, tensors, generator_file)
+    generator = filled(card.build_generator, tensors, generator_file)
     critic = None
     if critic_file is not None:
-        critic = _filled(card.build_critic, runs.read_tensors(critic_file)[0], critic_file)
+        critic = filled(card.build_critic, runs.read_tensors(critic_file)[0], critic_file)
     seen = facts.get("images_seen", 0)
     seen = seen if isinstance(seen, int) else 0
     return Model(card, generator, critic, seen, names).to(device)
-
-
-def _filled(build: Callable[[], Network], tensors: dict[str, Tensor], file: Path) -> Network:
-    """A network with the weights of a file; it is built in memory only if the file has all of its weights."""
-    try:
-        with torch.device("meta"):
-            build().load_state_dict(tensors, assign=True)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise RunError(f"{file} does not fit the network its card describes: {first}") from None
-    network = build()
-    network.load_state_dict(tensors)
-    return network

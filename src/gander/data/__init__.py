@@ -27,6 +27,9 @@ Sort = Literal["categorical", "continuous", "multilabel", "angle"]
 
 SPLITS = ("train", "test", "all")
 SMALLEST, LARGEST = 4, 512  # pixels a side that can be asked for
+HASHED = (
+    4096  # images hashed at once, so that those that stay in their file are never all in memory
+)
 CLASSES_NAMED = 12  # classes listed one by one in ``found``; beyond that only their number
 
 
@@ -92,7 +95,8 @@ class Data:
     def fingerprint(self) -> str:
         """SHA-256 (hex) over images, shape and columns: equal exactly when the data are."""
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        digest.update(self.images.contiguous().numpy().data)
+        for part in torch.split(self.images, HASHED):
+            digest.update(part.contiguous().numpy().data)
         for name in sorted(self.columns):
             column = self.columns[name]
             described = (name, column.sort, column.names, tuple(column.values.shape))
@@ -142,7 +146,7 @@ def load(
 ) -> Data:
     """The images and columns of ``SRC`` or ``SRC:train``, ``SRC:test``, ``SRC:all``.
 
-    ``SRC`` is a named source or a path (folder, CSV, zip, npz or IDX file); ``size`` is pixels a
+    ``SRC`` is a named source or a path (folder, CSV, zip, npz, npy or IDX file); ``size`` is pixels a
     side and ``channels`` 1 to 4 (both detected when None), ``limit`` keeps the first so many
     images. Raises :class:`DataError`.
     """
@@ -253,6 +257,6 @@ def _existing(source: str) -> Path:
         f"{choose(source, sources(), 'named data source')} Nor does a path {source!r} exist: a "
         f"path may be a "
         f"folder of images (class = sub-folder, or a labels.csv beside them), a .csv, a .zip, an "
-        f".npz or an "
+        f".npz, an .npy or an "
         f"IDX file; write ./{source or 'NAME'} for one that has the name of a source."
     )

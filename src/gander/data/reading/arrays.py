@@ -1,49 +1,81 @@
-"""An .npz: one array of images, and any arrays as long as it as columns."""
+"""An .npz: one array of images, and any arrays as long as it as columns; an .npy: the images alone."""
 
 from __future__ import annotations
 
+import math
+import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gander.data import Column, Data
+from gander.data.reading import stored
 from gander.data.reading.store import natural
-from gander.data.reading.tree import held_out
+from gander.data.reading.stored import kept
+from gander.data.reading.tree import held_out_rows
 from gander.errors import DataError
 
 LABELS = ("label", "labels", "class", "target", "y")
 MANY = 1000  # distinct whole numbers above which a column is a quantity
-LARGEST = 16 << 30  # bytes in all arrays together
+LARGEST = 16 << 30  # bytes in all arrays that are read into memory, together
+NAME_AT = (
+    26  # bytes into a member's own head, where the lengths of its name and of what follows stand
+)
 PACKED_AT_MOST = 1100  # times: no honest deflate reaches it, and blank images come near
 
 
 def read_npz(path: Path, split: str) -> Data:
     """``images`` (or the only image-like array), (N, H, W), (N, H, W, C) or (N, C, H, W) uint8."""
     arrays, notes = _arrays(path)
+    return _read(path, arrays, notes, split)
+
+
+def read_npy(path: Path, split: str) -> Data:
+    """The images alone, of the same shapes."""
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        stays = isinstance(mapped, np.memmap) and _stays(mapped) and mapped.flags.c_contiguous
+        if not stays and mapped.nbytes > LARGEST:
+            raise DataError(f"{path} holds {mapped.nbytes:,} bytes, more than can be read at once.")
+        array = mapped if stays else np.array(mapped)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise DataError(f"{path} cannot be read as an .npy: {error}") from None
+    return _read(path, {"images": array}, [], split)
+
+
+def _stays(array: np.ndarray) -> bool:
+    """Whether these are images, and so many that they stay in their file."""
+    return array.dtype == np.uint8 and array.ndim in (3, 4) and array.nbytes >= stored.STAYS
+
+
+def _read(path: Path, arrays: dict[str, np.ndarray], notes: list[str], split: str) -> Data:
+    """A set of arrays of which one holds the images."""
     name = _images_name(path, arrays)
     images, line = _channels_first(path, arrays.pop(name))
     notes.append(line)
-    rows, said = held_out([str(row) for row in range(len(images))], split)
+    rows, said = held_out_rows(len(images), split)
+    chosen = torch.from_numpy(rows)
     columns: dict[str, Column] = {}
     for key, array in arrays.items():
         column = _column(key, array) if array.ndim and len(array) == len(images) else None
         if column is None:
             notes.append(f"array {key!r} {array.shape} was left out: not one fact an image")
         else:
-            columns[key] = Column(key, column.sort, column.values[rows], column.names)
+            columns[key] = Column(key, column.sort, column.values[chosen], column.names)
     sorts = ("categorical", "continuous", "multilabel")
     label = next((k for k in LABELS if k in columns), None) or next(
         (c.name for sort in sorts for c in columns.values() if c.sort == sort), None
     )
-    chosen = images if len(rows) == len(images) else images[rows]
     return Data(
         name="",
         source="",
         split=split,
-        images=torch.from_numpy(np.ascontiguousarray(chosen)),
+        images=kept(images, rows),
         columns=columns,
         label=label,
         found=(*notes, said),
@@ -55,14 +87,17 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     arrays, notes = {}, []
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = [(info.file_size, info.compress_size) for info in archive.infolist()]
+            staying = _staying(path, archive)
+            members = [info for info in archive.infolist() if info.filename not in staying]
+        sizes = [(info.file_size, info.compress_size) for info in members]
         swollen, packed = (sum(one) for one in zip(*sizes, strict=True)) if sizes else (0, 0)
         if swollen > LARGEST or swollen > PACKED_AT_MOST * max(packed, 1):
             raise DataError(f"{path} is refused: {packed:,} bytes would swell to {swollen:,}.")
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             for key in file.files:
                 try:
-                    arrays[key] = np.asarray(file[key])
+                    waits = staying.get(f"{key}.npy")
+                    arrays[key] = np.asarray(file[key]) if waits is None else waits
                 except ValueError as error:
                     if "pickle" not in str(error):
                         raise
@@ -70,6 +105,32 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as an .npz: {error}") from None
     return arrays, notes
+
+
+def _staying(path: Path, archive: zipfile.ZipFile) -> dict[str, np.memmap[Any, Any]]:
+    """Member -> its images, not read: where they are many and lie in the file as they are in memory."""
+    found = {}
+    for info in archive.infolist():
+        plain = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
+        if not plain or info.file_size < stored.STAYS or not info.filename.endswith(".npy"):
+            continue
+        with archive.open(info) as member:
+            version = np.lib.format.read_magic(member)
+            read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+                version, np.lib.format.read_array_header_2_0
+            )
+            shape, fortran, dtype = read(member)
+            header = member.tell()
+        with path.open("rb") as file:
+            file.seek(info.header_offset + NAME_AT)
+            name, extra = struct.unpack("<HH", file.read(4))
+        start = info.header_offset + NAME_AT + 4 + name + extra + header
+        if fortran or dtype != np.uint8 or header + math.prod(shape) != info.file_size:
+            continue
+        mapped = np.memmap(path, dtype, "r", start, shape)
+        if _stays(mapped):
+            found[info.filename] = mapped
+    return found
 
 
 def _images_name(path: Path, arrays: dict[str, np.ndarray]) -> str:
@@ -92,15 +153,24 @@ def _images_name(path: Path, arrays: dict[str, np.ndarray]) -> str:
     return name
 
 
-def _channels_first(path: Path, images: np.ndarray) -> tuple[np.ndarray, str]:
+def _channels_first(path: Path, images: np.ndarray) -> tuple[Tensor, str]:
     """Images as (N, C, H, W), and a line saying how they were understood."""
+    last = False
     if images.ndim == 3:
-        return images[:, None], "images read as (N, H, W)"
-    if images.shape[3] <= 4:
-        return images.transpose(0, 3, 1, 2), "images read as (N, H, W, C)"
-    if images.shape[1] <= 4:
-        return images, "images read as (N, C, H, W)"
-    raise DataError(f"{path}: images of {images.shape} have no axis of 1 to 4 channels.")
+        images, line = images[:, None], "images read as (N, H, W)"
+    elif images.shape[3] <= 4:
+        last, line = True, "images read as (N, H, W, C)"
+    elif images.shape[1] <= 4:
+        line = "images read as (N, C, H, W)"
+    else:
+        raise DataError(f"{path}: images of {images.shape} have no axis of 1 to 4 channels.")
+    if isinstance(images, np.memmap):
+        count, *axes = images.shape
+        source = stored.Bytes(path, images.offset, count, math.prod(axes))
+        one = (axes[0], axes[1], axes[2])
+        return stored.Stored(source, stored.numbers(count), one, channels_last=last), line
+    shown = images.transpose(0, 3, 1, 2) if last else images
+    return torch.from_numpy(np.ascontiguousarray(shown)), line
 
 
 def _column(name: str, array: np.ndarray) -> Column | None:
@@ -136,5 +206,6 @@ def _classes(name: str, array: np.ndarray, natural_order: bool) -> Column:
     if natural_order:
         kept.sort(key=natural)
     codes = {value: code for code, value in enumerate(kept)}
-    values = torch.tensor([codes.get(value, -1) for value in array.tolist()])
+    meant = np.array([codes.get(value, -1) for value in distinct], np.int64)
+    values = torch.from_numpy(meant[np.searchsorted(np.array(distinct), array)])
     return Column(name, "categorical", values, tuple(str(value) for value in kept))

@@ -7,14 +7,18 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from gander.data.reading.stored import STAYS, Bytes, Stored, numbers
 from gander.errors import DataError
 
 GZIP = b"\x1f\x8b"
 UNSIGNED_BYTES = 8
-LARGEST = 4 << 30  # bytes of values in one file; a header that claims more is not believed
+LARGEST = 4 << 30  # bytes of values read into memory; a header that claims more is not believed
 
 CANONICAL = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -33,10 +37,7 @@ def values(path: Path) -> np.ndarray:
         with path.open("rb") as plain:
             zipped = plain.read(2) == GZIP
         with gzip.open(path) if zipped else path.open("rb") as file:
-            zeros, sort, sizes = struct.unpack(">HBB", file.read(4))
-            if zeros or sort != UNSIGNED_BYTES or not 1 <= sizes <= 3:
-                raise DataError(f"{path} is not an IDX file of unsigned bytes.")
-            shape = struct.unpack(f">{sizes}I", file.read(4 * sizes))
+            shape = _shape(path, file)
             count = math.prod(shape)
             if count > LARGEST:
                 raise DataError(f"{path} claims {count:,} bytes of values, more than can be right.")
@@ -49,15 +50,55 @@ def values(path: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8).reshape(shape).copy()
 
 
-def pair(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, H, W) and their labels (N,), uint8."""
-    pictures, classes = values(images), values(labels)
-    if pictures.ndim != 3 or classes.ndim != 1 or len(pictures) != len(classes):
+def _shape(path: Path, file: BinaryIO | gzip.GzipFile) -> tuple[int, ...]:
+    """The sizes an IDX file of unsigned bytes begins with."""
+    zeros, sort, sizes = struct.unpack(">HBB", file.read(4))
+    if zeros or sort != UNSIGNED_BYTES or not 1 <= sizes <= 3:
+        raise DataError(f"{path} is not an IDX file of unsigned bytes.")
+    return struct.unpack(f">{sizes}I", file.read(4 * sizes))
+
+
+def pictures(path: Path) -> Tensor:
+    """The images in one IDX file, (N, 1, H, W) uint8; many that are not gzipped stay in the file."""
+    stored = _stored(path)
+    if stored is not None:
+        return stored
+    found = values(path)
+    if found.ndim != 3:
+        raise DataError(f"{path} holds values of {found.shape}, not images (N, H, W).")
+    return torch.from_numpy(found)[:, None]
+
+
+def _stored(path: Path) -> Stored | None:
+    """The images of a file, not read; None where they are to be held in memory."""
+    if path.stat().st_size < STAYS:
+        return None
+    with path.open("rb") as file:
+        if file.read(2) == GZIP:
+            return None
+        file.seek(0)
+        try:
+            shape = _shape(path, file)
+        except struct.error as error:
+            raise DataError(f"{path} cannot be read as an IDX file: {error}") from None
+        start = file.tell()
+    if len(shape) != 3 or 0 in shape:
+        return None
+    if path.stat().st_size > start + math.prod(shape):
+        raise DataError(f"{path} is damaged: it goes on after its last value.")
+    source = Bytes(path, start, shape[0], shape[1] * shape[2])
+    return Stored(source, numbers(shape[0]), (1, shape[1], shape[2]), channels_last=False)
+
+
+def pair(images: Path, labels: Path) -> tuple[Tensor, np.ndarray]:
+    """Images (N, 1, H, W) and their labels (N,), uint8."""
+    shown, classes = pictures(images), values(labels)
+    if classes.ndim != 1 or len(shown) != len(classes):
         raise DataError(
-            f"{images.name} {pictures.shape} and {labels.name} {classes.shape} do not belong "
+            f"{images.name} {tuple(shown.shape)} and {labels.name} {classes.shape} do not belong "
             f"together."
         )
-    return pictures, classes
+    return shown, classes
 
 
 def either(folder: Path, name: str) -> Path | None:
@@ -75,8 +116,8 @@ def is_canonical(folder: Path) -> bool:
     return all(either(folder, name) is not None for name in names)
 
 
-def canonical(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """One split (``train``, ``test`` or ``all``) of the four files, images and labels."""
+def canonical(folder: Path, split: str) -> tuple[Tensor, np.ndarray]:
+    """One split (``train``, ``test`` or ``all``) of the four files, images (N, 1, H, W) and labels (N,)."""
     parts = []
     for part in CANONICAL if split == "all" else (split,):
         files = []
@@ -86,5 +127,7 @@ def canonical(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
                 raise DataError(f"{folder} lacks {name}.gz (unzipped would do as well).")
             files.append(path)
         parts.append(pair(files[0], files[1]))
-    images, labels = (np.concatenate(one) for one in zip(*parts, strict=True))
-    return images, labels
+    if len(parts) == 1:
+        return parts[0]
+    images, labels = zip(*parts, strict=True)
+    return torch.cat(images), np.concatenate(labels)

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gander.data import Column, Data
 from gander.data.reading import arrays, idx, tree
 from gander.data.reading.pictures import KEPT, REDUCED
 from gander.data.reading.pixels import resized
+from gander.data.reading.stored import kept
 from gander.errors import DataError
 
 
 def read(path: Path, split: str, size: int | None, channels: int | None, limit: int | None) -> Data:
-    """The set at an existing path: a folder, CSV, zip, npz or IDX file."""
+    """The set at an existing path: a folder, CSV, zip, npz, npy or IDX file."""
     try:
         data = _read(path, split, size, channels, limit)
     except OSError as error:
@@ -44,11 +46,13 @@ def _read(
         return tree.read_zip(path, split, size, channels, limit)
     if ending == ".npz":
         return arrays.read_npz(path, split)
+    if ending == ".npy":
+        return arrays.read_npy(path, split)
     if idx.is_idx(path):
         return _idx_file(path, split)
     raise DataError(
-        f"{path} is no data source: expected a folder of images, a .csv, a .zip, an .npz or an "
-        f"IDX file "
+        f"{path} is no data source: expected a folder of images, a .csv, a .zip, an .npz, "
+        f"an .npy or an IDX file "
         f"(...images-idx3-ubyte, perhaps .gz)."
     )
 
@@ -61,20 +65,20 @@ def _idx_file(path: Path, split: str) -> Data:
         )
     plain = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     labels = idx.either(path.parent, plain)
-    pictures = idx.values(path)
-    if pictures.ndim != 3:
-        raise DataError(f"{path} holds values of {pictures.shape}, not images (N, H, W).")
-    classes = idx.pair(path, labels)[1] if labels else None
-    rows, said = tree.held_out([str(row) for row in range(len(pictures))], split)
+    pictures, classes = idx.pair(path, labels) if labels else (idx.pictures(path), None)
+    rows, said = tree.held_out_rows(len(pictures), split)
     data = _labelled(
         pictures, classes, split, f"one IDX file, {'with' if labels else 'without'} labels"
     )
-    columns = {n: replace(c, values=c.values[rows]) for n, c in data.columns.items()}
-    return replace(data, images=data.images[rows], columns=columns, found=(*data.found, said))
+    columns = {
+        n: replace(c, values=c.values[torch.from_numpy(rows)]) for n, c in data.columns.items()
+    }
+    images = kept(data.images, rows)
+    return replace(data, images=images, columns=columns, found=(*data.found, said))
 
 
-def _labelled(images: np.ndarray, classes: np.ndarray | None, split: str, said: str) -> Data:
-    """Gray images (N, H, W) and their classes as a set with one column."""
+def _labelled(images: Tensor, classes: np.ndarray | None, split: str, said: str) -> Data:
+    """Gray images (N, 1, H, W) and their classes as a set with one column."""
     columns = {}
     if not len(images) or 0 in images.shape:
         raise DataError(f"{said}: holds no images.")
@@ -86,7 +90,7 @@ def _labelled(images: np.ndarray, classes: np.ndarray | None, split: str, said: 
         name="",
         source="",
         split=split,
-        images=torch.from_numpy(images)[:, None],
+        images=images,
         columns=columns,
         label="class" if columns else None,
         found=(said,),

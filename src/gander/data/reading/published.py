@@ -29,7 +29,7 @@ def four_files(
         name=name,
         source=name,
         split=split,
-        images=torch.from_numpy(images)[:, None],
+        images=images,
         columns={label: column},
         label=label,
         found=(f"read from {folder}",),

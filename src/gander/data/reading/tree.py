@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import torch
 
 from gander.data import Column, Data
@@ -73,17 +74,26 @@ def tested(key: str) -> bool:
 
 def held_out(keys: Sequence[str], split: str) -> tuple[list[int], str]:
     """The rows of a split of a set without its own, and a line saying what was held out."""
-    everything = list(range(len(keys)))
-    if len(keys) < FEWEST_TO_SPLIT:
+    rows, said = _parted(len(keys), (tested(key) for key in keys), split)
+    return rows.tolist(), said
+
+
+def held_out_rows(count: int, split: str) -> tuple[np.ndarray, str]:
+    """The same for images that have a number and no name, rows (n,) int64: in no more memory than that."""
+    return _parted(count, (tested(str(row)) for row in range(count)), split)
+
+
+def _parted(count: int, held: Iterator[bool], split: str) -> tuple[np.ndarray, str]:
+    if count < FEWEST_TO_SPLIT:
         same = "train, test and all are the same"
-        return everything, f"nothing held out: with fewer than {FEWEST_TO_SPLIT} images {same}"
-    test = [row for row in everything if tested(keys[row])]
-    said = (
-        f"held out as the test split: {len(test):,} of {len(keys):,} images, by a hash of each name"
-    )
+        said = f"nothing held out: with fewer than {FEWEST_TO_SPLIT} images {same}"
+        return np.arange(count), said
+    test = np.fromiter(held, bool, count)
+    out = int(test.sum())
+    said = f"held out as the test split: {out:,} of {count:,} images, by a hash of each name"
     if split == "all":
-        return everything, said + "; here they are included"
-    return (test if split == "test" else sorted(set(everything) - set(test))), said
+        return np.arange(count), said + "; here they are included"
+    return np.flatnonzero(test if split == "test" else ~test), said
 
 
 def _read(
