@@ -8,7 +8,7 @@ from gander import engine
 from gander.engine import check_finite, check_weights, find_device
 from gander.errors import ConfigError, TrainingFailed
 from gander.players import make_players
-from gander.training import Tally, batch_at, draws, step
+from gander.stepping import Tally, batch_at, draws, step
 
 
 @pytest.mark.parametrize("name", ["tpu", "", "cuda:99", "meta", "cpu0", "é", "cuda:-1", "cuda:x"])

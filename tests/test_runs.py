@@ -147,9 +147,9 @@ def test_a_run_is_opened_by_path_or_number_and_a_wrong_one_names_those_there(her
         (b"a = ", "cannot be read"),
         (b"schema = 99\n", "schema 99"),
         (b"", "schema 0"),
-        (b"schema = 1\n", r"needs \[codes"),
-        (b"schema = 1\n[codes]\nnoise = 3\n", "noise"),
-        (b"schema = 1\ncodes = 'noise:gaussian(4)'\n[wheels]\na=1\n", "wheels"),
+        (b"schema = 2\n", r"needs \[codes"),
+        (b"schema = 2\n[codes]\nnoise = 3\n", "noise"),
+        (b"schema = 2\ncodes = 'noise:gaussian(4)'\n[wheels]\na=1\n", "wheels"),
     ],
 )
 def test_a_damaged_config_is_one_message(content, says, tmp_path):
@@ -288,3 +288,13 @@ def test_a_second_trainer_is_kept_out_and_told_who_holds_the_run(tmp_path):
         pass
     with run.held():
         pass
+
+
+def test_weights_whose_networks_were_laid_out_otherwise_are_refused(tmp_path):
+    """Their numbers fit by shape, and would draw noise."""
+    run = tiny.run("infogan")
+    old = tmp_path / "old.safetensors"
+    tensors, facts = runs.read_tensors(run / "weights" / "averaged.safetensors")
+    runs.write_tensors(old, tensors, facts | {"schema": 1})
+    with pytest.raises(RunError, match="schema 1, and this gander reads 2"):
+        gander.load(old)

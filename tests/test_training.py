@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from gander import rng, training
+from gander import rng, stepping
 from gander.players import average, make_players
 from gander.runs import Run
-from gander.training import Tally, batch_at, draws, order, set_rates, step
+from gander.stepping import Tally, batch_at, draws, order, rates, step
 
 small = st.integers(1, 40)
 
@@ -29,7 +29,7 @@ def test_the_order_does_not_depend_on_how_it_is_cut_into_batches(seed, first, si
     whole = order(seed, first, sum(parts) + 1, size)
     cut, at = [], first
     for count in (*parts, 1):
-        training._ORDERS.clear()  # as in a process that begins here
+        stepping._ORDERS.clear()  # as in a process that begins here
         cut.append(order(seed, at, count, size))
         at += count
     assert np.concatenate(cut).tolist() == whole.tolist()
@@ -70,7 +70,7 @@ def test_the_critic_sees_fresh_images_in_each_of_its_steps_and_the_generator_mov
 ):
     plan = tiny.plan("gan", f"critic_steps={k}")
     players, moves, firsts = make_players(plan), [], []
-    engine_step, batch = type(plan.machine).step, training.batch_at
+    engine_step, batch = type(plan.machine).step, stepping.batch_at
 
     def noted(machine, optimiser, terms):
         moves.append(next(n for n, o in players.optimisers.items() if o is optimiser))
@@ -81,7 +81,7 @@ def test_the_critic_sees_fresh_images_in_each_of_its_steps_and_the_generator_mov
         return batch(plan, first)
 
     monkeypatch.setattr(type(plan.machine), "step", noted)
-    monkeypatch.setattr(training, "batch_at", dealt)
+    monkeypatch.setattr(stepping, "batch_at", dealt)
     tally = Tally()
     step(plan, players, tally)
     step(plan, players, tally)
@@ -140,19 +140,14 @@ def test_linear_decay_holds_every_rate_for_half_the_run_and_ends_at_zero(decay):
     plan = tiny.plan(
         "infogan-lsgan", f"decay={decay}", "generator_rate=3e-3", "critic_rate=1e-3", images=1600
     )
-    players = make_players(plan)
     settings = plan.config.optimiser
     for seen, share in ((0, 1), (400, 1), (800, 1), (1200, 0.5), (1584, 0.02), (1600, 0)):
-        players.images_seen = seen
-        set_rates(plan.config, players)
         scale = share if decay == "linear" else 1
-        for name, rate in (
-            ("critic", settings.critic_rate),
-            ("generator", settings.generator_rate),
-            ("recogniser", settings.recogniser_rate),
-        ):
-            groups = players.optimisers[name].param_groups
-            assert [g["lr"] for g in groups] == [pytest.approx(rate * scale)]
+        assert rates(plan.config, seen) == {
+            "critic": pytest.approx(settings.critic_rate * scale),
+            "generator": pytest.approx(settings.generator_rate * scale),
+            "recogniser": pytest.approx(settings.recogniser_rate * scale),
+        }
 
 
 # ---------------------------------------------------------------------- the moving average
@@ -165,7 +160,7 @@ def test_the_average_forgets_half_in_its_halflife():
         slow.fill_(1.0)
         live.fill_(0.0)
     for _ in range(64 // tiny.BATCH):
-        average(plan.config, players)
+        average(plan.config, players, plan.machine)
     assert slow.mean() == pytest.approx(0.5, abs=1e-6)
 
 
@@ -178,7 +173,7 @@ def test_the_average_is_young_while_the_run_is_young_and_off_at_zero():
         with torch.no_grad():
             players.averaged.body.leave.weight.fill_(1.0)
             players.game.generator.body.leave.weight.fill_(0.0)
-        average(plan.config, players)
+        average(plan.config, players, plan.machine)
         kept[halflife, seen] = float(players.averaged.body.leave.weight.mean())
     assert kept[10_000, 320] == pytest.approx(0.5)  # 5 % of 320 images is one batch of 16
     assert kept[10_000, 10**9] == pytest.approx(0.5 ** (16 / 10_000))

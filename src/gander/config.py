@@ -17,8 +17,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import tomli_w
-
 from gander import backbones
 from gander.codes import CODE_KEYS, CodeSpec
 from gander.errors import ConfigError, choose
@@ -109,7 +107,16 @@ class TrainingSettings:
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "arithmetic of the networks; auto is bf16 where the processor has it"
     )
-    threads: int = setting(0, "processor threads; 0 is every core this process may use", 0, 1024)
+    threads: int = setting(
+        0, "processor threads; 0 is what proves fastest, measured while it trains", 0, 1024
+    )
+    deterministic: bool = setting(
+        False,
+        "the same bits each time: threads are not chosen by measurement, a GPU sums in a fixed order",
+    )
+    recorded: bool = setting(
+        True, "a GPU records an iteration once and replays it; false launches each kernel anew"
+    )
 
 
 @dataclass(frozen=True)
@@ -367,7 +374,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
     How long a run is and what it reports are not among them, unless its rates decay over its length.
     """
-    free = {"report", "preset"}
+    free = {"report", "preset", "training.recorded", "training.threads"}
     before, after = (
         # the order of the codes is that of the networks' inputs
         _flat(config.to_dict()) | {"codes": " ".join(config.codes.by_name)}
@@ -375,12 +382,11 @@ def differences(old: Config, new: Config) -> list[str]:
     )
     lines = []
     for key in sorted(before.keys() | after.keys()):
-        if key.partition(".")[0] in free:
+        if key in free or key.partition(".")[0] in free:
             continue
         if key == "training.images" and old.optimiser.decay == new.optimiser.decay == "none":
             continue
-        left_open = {"training.precision": "auto", "training.threads": 0}
-        if key in left_open and after[key] == left_open[key]:
+        if key == "training.precision" and after[key] == "auto":
             continue
         if before.get(key) != after.get(key):
             lines.append(f"{key}: {before.get(key, 'not set')} -> {after.get(key, 'not set')}")
@@ -399,6 +405,8 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Table:
 
 def to_toml(config: Config, extra: Mapping[str, Any] = types.MappingProxyType({})) -> str:
     """The whole configuration as a file that reproduces the run."""
+    import tomli_w  # here, so that what trains without writing runs where it is absent
+
     table = _without_none({**config.to_dict(), **extra})
     return tomli_w.dumps(table)
 

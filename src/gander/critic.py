@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gander.codes import CodeSpec, Told
@@ -44,6 +45,9 @@ class Critic(nn.Module):
     and a projected code joins after the features, in the judge alone: so nothing shown can reach the recogniser.
     """
 
+    mixes_rows: bool
+    """Whether one image's verdict depends on the others of its batch."""
+
     def __init__(
         self, spec: CodeSpec, build: type[nn.Module], shape: Shape, width: int, norm: str
     ) -> None:
@@ -63,6 +67,7 @@ class Critic(nn.Module):
         self.reader = (
             Reader(features, hidden, spec.params, norm == "batch") if spec.params else None
         )
+        self.mixes_rows = any(isinstance(m, SplitNorm | _BatchNorm) for m in self.modules())
         if norm == "spectral":
             for module in [*self.trunk.modules(), self.judge, *self.match.modules()]:
                 if isinstance(module, nn.Linear | nn.Conv2d):

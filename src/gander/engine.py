@@ -1,15 +1,17 @@
 """Processes, placement, precision: the only module that knows what the game is played on.
 
 Everything the training loop needs of a machine is here: which device, how many threads, bf16 or fp32, how a player takes a
-step. Networks are not wrapped: a player is a list of parameters, its gradients are computed for exactly those.
+step, how an iteration is recorded once and replayed. Networks are not wrapped: a player is a list of parameters, its gradients
+are computed for exactly those.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +23,9 @@ from gander.errors import ConfigError, TrainingFailed
 
 CHANNELS_LAST = torch.channels_last
 Precision = Literal["fp32", "bf16"]
+WARM_UP = 3
+"""Iterations before one is recorded: libraries choose their kernels and the optimisers make their moments in them."""
+LARGE = 32 << 20  # bytes; the largest threshold that glibc takes
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,11 @@ class Engine:
     device: torch.device
     precision: Precision
     threads: int
+
+    @property
+    def records(self) -> bool:
+        """Whether an iteration can be recorded as a graph of kernels and replayed."""
+        return self.device.type == "cuda"
 
     @property
     def description(self) -> str:
@@ -43,6 +53,13 @@ class Engine:
     def place(self, network: nn.Module) -> nn.Module:
         """A network on this device, in the memory layout its convolutions like."""
         return network.to(self.device).to(memory_format=CHANNELS_LAST)  # type: ignore[call-overload, no-any-return]
+
+    def holds(self, images: Tensor) -> bool:
+        """Whether a set of images fits into half of the device's free memory, so that no batch need be fetched."""
+        if self.device.type != "cuda":
+            return True
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return images.nbytes < free // 2
 
     def images(self, batch: Tensor) -> Tensor:
         """(B, C, H, W) uint8 of the data -> float in [-1, 1] on this device."""
@@ -76,9 +93,69 @@ class Engine:
     def adam(
         self, parameters: Sequence[nn.Parameter], rate: float, betas: tuple[float, float]
     ) -> torch.optim.Adam:
-        """Adam over one player's parameters, in one fused kernel where there is one."""
+        """Adam over one player's parameters, in one fused kernel where there is one.
+
+        Where iterations are recorded the rate is a tensor: a number would be recorded with them.
+        """
         fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(parameters, lr=rate, betas=betas, fused=fused)
+        held = torch.tensor(rate, device=self.device) if self.records else rate
+        return torch.optim.Adam(
+            parameters, lr=held, betas=betas, fused=fused, capturable=self.records
+        )
+
+    def set_rate(self, optimiser: torch.optim.Optimizer, rate: float | Tensor) -> None:
+        """The learning rate of an optimiser's next steps."""
+        for group in optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].copy_(rate) if isinstance(rate, Tensor) else group["lr"].fill_(rate)
+            else:
+                group["lr"] = float(rate)
+
+    def blend(self, slow: list[Tensor], live: list[Tensor], share: float | Tensor) -> None:
+        """Moves each of ``slow`` that share of the way to its partner, in place."""
+        if not self.records:
+            torch._foreach_lerp_(slow, live, float(share))
+            return
+        # No fused kernel takes its weight from a tensor; recorded or not, the arithmetic is the same.
+        way = torch._foreach_sub(live, slow)
+        torch._foreach_mul_(way, torch.as_tensor(share, dtype=torch.float32, device=self.device))
+        torch._foreach_add_(slow, way)
+
+    def record(
+        self, body: Callable[[], None], state: Callable[[], Mapping[str, Tensor]]
+    ) -> Callable[[], None]:
+        """``body`` recorded once, to be replayed: the same kernels on the same memory, in one launch.
+
+        ``state`` names every tensor that ``body`` changes and training depends on; it is afterwards as it was before, since a
+        recording needs iterations that warm the libraries up. What appears during those begins at zero, as moments do. Where nothing can be recorded
+        the body itself is returned, which does the same step by step.
+        """
+        before = {name: tensor.clone() for name, tensor in state().items()}
+        stream = torch.cuda.Stream() if self.records else None  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(stream):
+            if stream is not None:
+                stream.wait_stream(torch.cuda.default_stream())
+            for _ in range(WARM_UP):
+                body()
+        if stream is not None:
+            torch.cuda.default_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph() if self.records else None
+        self._put_back(before, state())
+        if graph is None:
+            return body
+        with torch.cuda.graph(graph):
+            body()
+        replay: Callable[[], None] = graph.replay
+        return replay
+
+    @staticmethod
+    @torch.no_grad()
+    def _put_back(before: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> None:
+        for name, tensor in now.items():
+            if name in before:
+                tensor.copy_(before[name])
+            else:
+                tensor.zero_()
 
     def step(self, optimiser: torch.optim.Optimizer, terms: dict[str, Tensor]) -> None:
         """One step of one player down the sum of its terms; nobody else's gradient is touched."""
@@ -89,16 +166,40 @@ class Engine:
         optimiser.step()
 
 
-def start(device: str | None, precision: str, threads: int) -> Engine:
-    """An engine for this machine; settings left to it ("auto", 0) are decided here."""
+def start(device: str | None, precision: str, threads: int, deterministic: bool = False) -> Engine:
+    """An engine for this machine; settings left to it ("auto", 0) are decided here.
+
+    ``deterministic`` refuses kernels that sum in no fixed order: a run on a GPU then repeats to the bit as one on a processor does.
+    """
     place = find_device(device)
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    threads = threads or cores
+    threads = threads or cores()
     torch.set_num_threads(threads)
+    keep_memory()
+    if place.type == "cuda":
+        # cuBLAS reads this when it starts; without it a stream may get another workspace, and another order of sums
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark = not deterministic
     wants_bf16 = precision == "bf16" or (precision == "auto" and has_bf16(place))
     return Engine(place, "bf16" if wants_bf16 else "fp32", threads)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def keep_memory() -> None:
+    """Has glibc keep freed memory for the next step, where it is the C library.
+
+    By default it hands large blocks back at once, and a step then spends a tenth of its time on page faults.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in ((-3, LARGE), (-1, 2**31 - 1), (-2, 2 * LARGE)):
+            mallopt(parameter, value)  # mmap threshold, trim threshold, padding at the top
 
 
 def find_device(name: str | None) -> torch.device:

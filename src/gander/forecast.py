@@ -16,7 +16,7 @@ from gander.config import CHANGEABLE
 from gander.plan import Plan, configured, make_plan
 from gander.players import make_players, state
 from gander.progress import duration
-from gander.training import Tally, step
+from gander.stepping import Tally, step
 
 STEPS = 3
 

@@ -8,15 +8,18 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 
-from gander import headings
 from gander.errors import RunError
-from gander.headings import Heading
+
+if TYPE_CHECKING:  # a machine that only trains needs neither Pillow nor a font
+    from PIL import Image
+
+    from gander.headings import Heading
 
 INK, PAPER = 60, 255  # gray levels of headings and of the sheet around the images
 GAP = 2  # pixels between images
@@ -36,6 +39,8 @@ def to_unit(images: Tensor) -> Tensor:
 
 def picture(image: Tensor) -> Image.Image:
     """One image (C, H, W) uint8 with 1 to 4 channels as a Pillow image."""
+    from PIL import Image
+
     array = image.cpu().permute(1, 2, 0).contiguous().numpy()
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[array.shape[2]]
     size = (array.shape[1], array.shape[0])
@@ -53,6 +58,10 @@ def sheet(
 
     ``scale`` enlarges by a whole factor; 0 chooses one that lets a person see. The images end at the right and lower edge.
     """
+    from PIL import Image
+
+    from gander import headings
+
     count, channels, height, width = images.shape
     rows = -(-count // columns)
     scale = scale or max(1, -(-LEAST_SIDE // max(height, width)))
@@ -78,6 +87,10 @@ def sheet(
 
 def captioned(image: Image.Image, text: str, letter: int) -> Image.Image:
     """The picture with a line of words on paper under it, two letters high."""
+    from PIL import Image, ImageDraw
+
+    from gander import headings
+
     gray = len(image.mode.removesuffix("A"))
     opaque = image.mode.endswith("A")
     size = (image.width, image.height + 2 * letter)

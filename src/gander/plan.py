@@ -9,7 +9,7 @@ from functools import lru_cache
 from gander import backbones, data, engine, kinds, rng
 from gander import config as configuration
 from gander.codes import CodeSpec
-from gander.config import Config, DataSettings
+from gander.config import Config, DataSettings, TrainingSettings
 from gander.data import Data
 from gander.engine import Engine
 from gander.errors import CodeError, ConfigError, DataError, RunError
@@ -69,12 +69,16 @@ def loaded(asked: DataSettings) -> Data:
     return data.load(asked.source, size=asked.size or None, channels=asked.channels or None)
 
 
-def make_plan(config: Config, device: str | None = None) -> Plan:
-    """The handshake of configuration, data and machine: everything that can be wrong is found here."""
+def make_plan(config: Config, device: str | None = None, images: Data | None = None) -> Plan:
+    """The handshake of configuration, data and machine: everything that can be wrong is found here.
+
+    ``images`` are those of ``config.data`` where they are at hand already.
+    """
     asked = config.data
-    images = loaded(asked)
-    loaded.cache_clear()  # they may change before the next command
-    machine = engine.start(device, config.training.precision, config.training.threads)
+    if images is None:
+        images = loaded(asked)
+        loaded.cache_clear()  # they may change before the next command
+    machine = started(config.training, device)
     backbone = backbones.find(config.model.backbone)
     backbones.check_size(config.model.backbone, *images.shape[1:])
     if len(images) < 2:
@@ -102,8 +106,19 @@ def make_plan(config: Config, device: str | None = None) -> Plan:
         preset=config.preset,
         data=images.name,
     )
-    training = replace(config.training, precision=machine.precision, threads=machine.threads)
+    training = settled(config.training, machine)
     return Plan(replace(config, training=training), images, spec, card, machine)
+
+
+def started(asked: TrainingSettings, device: str | None) -> Engine:
+    """The engine that these settings ask for."""
+    return engine.start(device, asked.precision, asked.threads, asked.deterministic)
+
+
+def settled(asked: TrainingSettings, machine: Engine) -> TrainingSettings:
+    """What was left to the machine as it was decided; threads stay open where they are measured while it trains."""
+    threads = machine.threads if asked.threads or asked.deterministic else 0
+    return replace(asked, precision=machine.precision, threads=threads)
 
 
 def as_before(plan: Plan, config: Config, run: Run, device: str | None) -> Plan:
@@ -116,8 +131,9 @@ def as_before(plan: Plan, config: Config, run: Run, device: str | None) -> Plan:
         )
     old, asked = run.read_config().training, config.training
     precision = old.precision if asked.precision == "auto" else asked.precision
-    machine = engine.start(device, precision, asked.threads or old.threads)
-    training = replace(asked, precision=machine.precision, threads=machine.threads)
+    wanted = replace(asked, precision=precision, threads=asked.threads or old.threads)
+    machine = started(wanted, device)
+    training = settled(wanted, machine)
     return replace(plan, config=replace(plan.config, training=training), machine=machine)
 
 

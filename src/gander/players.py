@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gander import engine, runs
 from gander.conditioning import SteeredGenerator
 from gander.config import Config
+from gander.engine import Engine
 from gander.errors import RunError
 from gander.game import Game
 from gander.model import Model
@@ -79,17 +80,18 @@ def save(plan: Plan, players: Players, run: Run) -> None:
     """The state for resuming, and the weights for drawing and reading. Raises ``TrainingFailed`` for a state not worth keeping."""
     seen, tensors = players.images_seen, state(players)
     engine.check_weights(tensors, seen)
-    run.write_state(tensors, {"images_seen": seen, "schema": runs.SCHEMA})
+    position = {"images_seen": seen, "threads": torch.get_num_threads(), "schema": runs.SCHEMA}
+    run.write_state(tensors, position)
     facts = {"card": plan.card.to_dict(), "images_seen": seen, "schema": runs.SCHEMA}
     for who, network in players.networks.items():
         runs.write_tensors(run.weights_file(who), dict(network.state_dict()), facts)
 
 
-def restore(players: Players, run: Run) -> None:
-    """Puts the saved state back; a run without one begins at the beginning."""
+def restore(players: Players, run: Run) -> int:
+    """Puts the saved state back and returns the threads it was computed with; 0 where there is none, and the run begins at the beginning."""
     saved = run.read_state()
     if saved is None:
-        return
+        return 0
     tensors, facts = saved
     try:
         for who, network in players.networks.items():
@@ -104,6 +106,7 @@ def restore(players: Players, run: Run) -> None:
                 )
             adam.load_state_dict({**adam.state_dict(), "state": moments})
         players.images_seen = int(facts["images_seen"])
+        return int(facts.get("threads", 0))
     except (RuntimeError, KeyError, IndexError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise RunError(
@@ -123,24 +126,32 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def average(config: Config, players: Players) -> None:
-    """One step of the generator's moving average, weights and batch statistics alike."""
-    halflife: float = config.optimiser.average_halflife
-    if halflife == 0:
-        halflife = 1e-9
-    halflife = (
-        min(halflife, max(1.0, AVERAGE_RAMP * players.images_seen)) if halflife >= 1 else halflife
-    )
-    images = config.training.batch * config.game.critic_steps
-    keep = 0.5 ** min(images / halflife, 1000.0)
+def average(
+    config: Config, players: Players, machine: Engine, share: float | Tensor | None = None
+) -> None:
+    """One step of the generator's moving average, weights and batch statistics alike.
+
+    ``share`` is what it takes of the generator, ``share_taken`` at this position unless given.
+    """
+    if share is None:
+        share = share_taken(config, players.images_seen)
     live, slow = players.game.generator, players.averaged
     before, after = slow.state_dict(keep_vars=True), live.state_dict(keep_vars=True)
     pairs = [(before[name], after[name]) for name in after]
     floats = [(a, b) for a, b in pairs if a.is_floating_point()]
-    torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - keep)
+    machine.blend([a for a, _ in floats], [b for _, b in floats], share)
     for a, b in pairs:
         if not a.is_floating_point():
             a.copy_(b)
+
+
+def share_taken(config: Config, images_seen: int) -> float:
+    """What the moving average takes of the generator after an iteration that ends at this position."""
+    halflife: float = config.optimiser.average_halflife or 1e-9
+    if halflife >= 1:
+        halflife = min(halflife, max(1.0, AVERAGE_RAMP * images_seen))
+    images = config.training.batch * config.game.critic_steps
+    return float(1 - 0.5 ** min(images / halflife, 1000.0))
 
 
 def model_of(plan: Plan, players: Players) -> Model:

@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from gander import config as configuration
@@ -34,7 +32,7 @@ from gander.images import write
 if sys.platform != "win32":
     import fcntl
 
-SCHEMA = 1
+SCHEMA = 2  # 1: images between linear layers and convolutions lay channels first
 ROOT = Path("runs")
 BEST = "best"
 NUMBERED = re.compile(r"(\d{5})-(.+)")
@@ -203,12 +201,16 @@ def _seen(line: Mapping[str, Any]) -> float:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:
     """A safetensors file with facts (JSON) in its header."""
+    from safetensors.torch import save as to_safetensors
+
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     write(path, to_safetensors(plain, {"gander": json.dumps(dict(facts))}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the facts of a file written by ``write_tensors``."""
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("gander", "null"))
@@ -217,6 +219,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise RunError(f"{path} cannot be read as gander weights: {error}") from None
     if not isinstance(facts, dict):
         raise RunError(f"{path} is a safetensors file, but not one that gander wrote.")
+    schema = facts.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise RunError(
+            f"{path} was written with schema {schema!r}, and this gander reads {SCHEMA}: the networks are laid out "
+            f"otherwise; train the run again, or install a matching version."
+        )
     return tensors, facts
 
 

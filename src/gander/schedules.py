@@ -21,7 +21,6 @@ from torch.optim import Optimizer
 from gander.codes import Values
 from gander.engine import Engine
 from gander.game import Game, Terms, Together
-from gander.norms import SplitNorm
 
 SCHEDULES = {
     "alternate": "k critic steps with fresh fakes, then one generator step with fresh fakes (Goodfellow et al., 2014)",
@@ -81,7 +80,7 @@ def _reuse(game: Game, machine: Engine, optimisers: dict[str, Optimizer], turn: 
 def _one_stage(game: Game, machine: Engine, optimisers: dict[str, Optimizer], turn: Turn) -> Terms:
     with machine.arithmetic():
         both = game.terms_together(turn.real, turn.known, turn.draws("critic"))
-    part_gradients(game, both)
+    part_gradients(game, both, rescale=not machine.records)
     optimisers["critic"].step()
     optimisers["generator"].step()
     return both.critic | both.readings | both.generator
@@ -110,22 +109,26 @@ PLAYED = {
 
 
 # ---------------------------------------------------------------------- one look, two gradients
-def part_gradients(game: Game, both: Together) -> bool:
+def part_gradients(game: Game, both: Together, rescale: bool = True) -> bool:
     """Gives each player the gradient of its own terms; whether one walk through the critic served both.
 
     Where the two losses differ on each fake by a factor alone, the critic's gradient at the image is the generator's after
     rescaling image by image, and the critic is walked back once. It is so without a recogniser and without statistics of the batch,
-    as long as the critic's loss is not flat (Shen et al., 2021). Otherwise the same forward is walked back twice.
+    as long as the critic's loss is not flat (Shen et al., 2021). Otherwise the same forward is walked back twice; also without
+    ``rescale``, since whether the loss is flat must be looked up on the device, which a recorded step cannot do.
     """
     clear(game.critic, game.generator)
     critic, generator = list(game.critic.parameters()), list(game.generator.parameters())
-    factor = None if both.readings or mixes_rows(game.critic) else factor_between(game, both)
+    apart = not rescale or bool(both.readings) or game.critic.mixes_rows
+    factor = None if apart else factor_between(game, both)
     if factor is None:
-        torch.autograd.backward(_sum(both.critic), inputs=critic, retain_graph=True)
-        if both.readings:
-            reader = game.critic.reader if game.recogniser == "heads" else game.critic
-            learners = list(reader.parameters()) if reader is not None else []
-            torch.autograd.backward(_sum(both.readings), inputs=learners, retain_graph=True)
+        if both.readings and game.recogniser == "heads" and game.critic.reader is not None:
+            heads = list(game.critic.reader.parameters())
+            torch.autograd.backward(_sum(both.critic), inputs=critic, retain_graph=True)
+            torch.autograd.backward(_sum(both.readings), inputs=heads, retain_graph=True)
+        else:
+            learnt = _sum({**both.critic, **both.readings})
+            torch.autograd.backward(learnt, inputs=critic, retain_graph=True)
         torch.autograd.backward(_sum(both.generator), inputs=generator)
         return False
     images = both.fakes.images
@@ -147,11 +150,6 @@ def factor_between(game: Game, both: Together) -> Tensor | None:
     if bool((critic.abs() < FAINT).any()):
         return None
     return generator / critic
-
-
-def mixes_rows(critic: nn.Module) -> bool:
-    """Whether one image's verdict depends on the others of its batch."""
-    return any(isinstance(m, SplitNorm | nn.modules.batchnorm._BatchNorm) for m in critic.modules())
 
 
 def clear(*networks: nn.Module) -> None:

@@ -1,7 +1,7 @@
 """The training job: a configuration and images in, a run directory out.
 
 The loop is short on purpose. A state is networks, moving average, optimisers and one integer, ``images_seen``; everything
-random is a function of (seed, position), so the same command resumes to the same bits.
+random is a function of (seed, position), so the same command resumes to the same bits. What one iteration is, is in ``stepping``.
 """
 
 from __future__ import annotations
@@ -11,53 +11,26 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from gander import __version__, appraisal, engine, health, progress, report, rng, runs, sheets
+from gander import __version__, appraisal, engine, health, progress, report, runs, sheets
 from gander import best as keeping
 from gander.appraisal import Appraisal
-from gander.codes import Values
 from gander.config import CHANGEABLE, Config, differences
 from gander.errors import ConfigError
+from gander.pace import Pace
 from gander.plan import Plan, as_before, configured, make_plan
-from gander.players import Players, average, make_players, model_of, restore, save
+from gander.players import Players, make_players, model_of, restore, save
 from gander.runs import Run
-from gander.schedules import Turn, take_turns
-
-
-@dataclass
-class Tally:
-    """Sums of terms since the last report, on the device, and when it began."""
-
-    started: float = field(default_factory=time.monotonic)
-    images: int = 0
-    steps: int = 0
-    sums: dict[str, Tensor] = field(default_factory=dict)
-
-    def add(self, terms: Mapping[str, Tensor]) -> None:
-        for name, term in terms.items():
-            value = term.detach()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-
-    def means(self, critic_steps: int) -> dict[str, float]:
-        """The mean of each term over the steps of its player."""
-        often = ("critic", "real/", "fake/", "penalty/")
-        return {
-            name: float(total)
-            / max(1, self.steps * (critic_steps if name.startswith(often) else 1))
-            for name, total in self.sums.items()
-        }
+from gander.stepping import Steps, Tally, step
 
 
 def train(
@@ -122,7 +95,7 @@ def play(
     plan: Plan, run: Run, resumed: bool, minutes: float | None, console: progress.Console
 ) -> Path:
     """Trains a plan in a run directory, from its saved state if there is one; one trainer at a time."""
-    players = make_players(plan)
+    players, threads = make_players(plan), 0
     watch = appraisal.prepare(plan, run, console.say)
     if watch is not None:
         appraisal.rehearse(watch, players)
@@ -130,7 +103,7 @@ def play(
         run.write_config(plan.config, provenance(plan))
     with run.held():
         if resumed:
-            restore(players, run)
+            threads = restore(players, run)
             run.rewind(players.images_seen)
             keeping.forget_future(run, players.images_seen)
             run.write_config(plan.config, run.origin())
@@ -142,7 +115,8 @@ def play(
             decays = plan.config.optimiser.decay != "none"
             console.already_done(run, players.images_seen, decays)
         else:
-            _play(plan, players, run, minutes, console, watch)
+            pace = Pace(plan, plan.config.training.threads or threads or plan.machine.threads)
+            _play(plan, players, run, minutes, console, watch, pace)
         say_best(run, console)
     return run.path
 
@@ -160,6 +134,7 @@ def _play(
     minutes: float | None,
     console: progress.Console,
     watch: Appraisal | None,
+    pace: Pace,
 ) -> None:
     config, total = plan.config, plan.config.training.images
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
@@ -167,16 +142,23 @@ def _play(
     before = _seconds_so_far(run)
     tally = Tally()
     board = progress.Board(run, config.report.tensorboard)
-    with interruptible() as interrupted, console.bar(total, players.images_seen) as bar:
+    with (
+        interruptible() as interrupted,
+        console.bar(total, players.images_seen) as bar,
+        stepper(plan, players, tally) as take_step,
+    ):
         while players.images_seen < total:
-            step(plan, players, tally)
+            take_step()
             bar.advance(players.images_seen)
+            change = pace.look(players)
+            if change:
+                console.say(change)
             last = players.images_seen >= total
             last = last or time.monotonic() > deadline or bool(interrupted)
             due = appraisal.due(config, players.images_seen)
             if last or tally.images >= config.report.log_images:
                 before += write_line(plan, players, run, tally, before, bar, board)
-                tally = Tally()
+                tally.begin_again()
             if last or _crossed(players.images_seen, config.report.sample_images, config):
                 sheets.write_samples(model_of(plan, players), run.samples)
             if last or due or time.monotonic() - saved_at > config.report.save_seconds:
@@ -194,6 +176,23 @@ def _play(
         raise KeyboardInterrupt
 
 
+@contextmanager
+def stepper(plan: Plan, players: Players, tally: Tally) -> Iterator[Callable[[], None]]:
+    """What takes one iteration after another: a recording replayed where the device can, else step by step."""
+    if not (
+        plan.machine.records
+        and plan.config.training.recorded
+        and plan.machine.holds(plan.images.images)
+    ):
+        yield partial(step, plan, players, tally)
+        return
+    steps = Steps(plan, players, tally)
+    try:
+        yield steps.step
+    finally:
+        steps.close()
+
+
 def say_best(run: Run, console: progress.Console) -> None:
     """Which evaluation was the best, where its weights are and how to use them."""
     kept = keeping.read(run)
@@ -202,87 +201,6 @@ def say_best(run: Run, console: progress.Console) -> None:
             f"the best: {kept}, kept in {run.best}. Draw with it: gander sample {run.best} --out sheet.png; "
             f"--roll-back makes it the run's own state again."
         )
-
-
-def step(plan: Plan, players: Players, tally: Tally) -> None:
-    """k critic steps with fresh images, the last of them with the generator's step as the schedule says."""
-    config, game, machine = plan.config, players.game, plan.machine
-    seed, batch = config.training.seed, config.training.batch
-    set_rates(config, players)
-    for left in reversed(range(config.game.critic_steps)):
-        first = players.images_seen
-        real, known = batch_at(plan, first)
-        if left:
-            with machine.arithmetic():
-                terms = game.critic_terms(real, known, draws(plan, "critic", first))
-            machine.step(players.optimisers["critic"], terms)
-        else:
-            draw = partial(draws, plan, first=first)
-            turn = Turn(real, known, draw, partial(rng.seed_torch, seed, position=first))
-            terms = take_turns(config.game.schedule, game, machine, players.optimisers, turn)
-        tally.add(terms)
-        players.images_seen += batch
-        tally.images += batch
-    if "recogniser" in players.optimisers:
-        rng.seed_torch(seed, "recogniser", first)
-        with machine.arithmetic():
-            terms = game.recognition_terms(real, known, draws(plan, "recogniser", first))
-        machine.step(players.optimisers["recogniser"], terms)
-        tally.add(terms)
-    average(config, players)
-    tally.steps += 1
-
-
-def batch_at(plan: Plan, first: int) -> tuple[Tensor, Values]:
-    """The images at positions ``first …`` of the endless shuffled sequence, and their given codes."""
-    seed, batch = plan.config.training.seed, plan.config.training.batch
-    rng.seed_torch(seed, "critic", first)
-    rows = torch.from_numpy(order(seed, first, batch, len(plan.images)))
-    columns = {
-        name: plan.images.columns[name].values[rows]
-        for name in {code.given for code in plan.spec.given if code.given}
-    }
-    real = plan.machine.images(plan.images.images[rows])
-    return real, plan.machine.values(plan.spec.known(columns))
-
-
-_ORDERS: dict[tuple[int, int, int], np.ndarray] = {}
-
-
-def order(seed: int, first: int, count: int, size: int) -> np.ndarray:
-    """Which images come at positions ``first … first + count - 1``: every image once per epoch, (count,) int64."""
-    parts = []
-    while count > 0:
-        epoch, start = divmod(first, size)
-        if (seed, epoch, size) not in _ORDERS:
-            _ORDERS.clear()
-            _ORDERS[seed, epoch, size] = rng.permutation(seed, "order", epoch, size)
-        part = _ORDERS[seed, epoch, size][start : start + count]
-        parts.append(part)
-        first += len(part)
-        count -= len(part)
-    return np.concatenate(parts)
-
-
-def draws(plan: Plan, stream: str, first: int) -> Values:
-    """Every code drawn for the images at positions ``first …``."""
-    training = plan.config.training
-    return plan.machine.values(plan.spec.draw(training.seed, stream, first, training.batch))
-
-
-def set_rates(config: Config, players: Players) -> None:
-    """The learning rates at this position."""
-    optimiser = config.optimiser
-    share = players.images_seen / config.training.images
-    scale = min(1.0, 2 * (1 - share)) if optimiser.decay == "linear" else 1.0
-    rates = {
-        "critic": optimiser.critic_rate,
-        "generator": optimiser.generator_rate,
-        "recogniser": optimiser.recogniser_rate,
-    }
-    for name, adam in players.optimisers.items():
-        for group in adam.param_groups:
-            group["lr"] = rates[name] * scale
 
 
 def provenance(plan: Plan) -> dict[str, Any]:
@@ -328,6 +246,7 @@ def write_line(
     line = {
         "images_seen": players.images_seen,
         "seconds": round(before + seconds, 3),
+        "threads": torch.get_num_threads(),
         "images_per_second": round(tally.images / max(seconds, 1e-9), 1),
         "terms": {name: round(value, 6) for name, value in terms.items()},
         "information": check.information,

@@ -39,7 +39,8 @@ class Generator(nn.Module):
 
     def forward(self, latent: Tensor, condition: Tensor) -> Tensor:
         x = self.enter_norm(self.enter(latent), condition).relu()
-        x = self.spread(x).unflatten(1, (-1, *self.base))
+        # channels last, as the convolutions like it: a view instead of a copy, forward and back
+        x = self.spread(x).unflatten(1, (*self.base, -1)).permute(0, 3, 1, 2)
         for norm, up in zip(self.norms, self.ups, strict=True):
             x = up(norm(x, condition).relu())
         images: Tensor = x[:, :, : self.height, : self.width].tanh()
@@ -67,7 +68,7 @@ class Trunk(nn.Module):
         self.features = HIDDEN * width
         self.reader_hidden = 128
         layers += [
-            nn.Flatten(),
+            _Flatten(),
             nn.Linear(before * height * across, self.features, bias=not normed),
         ]
         if normed:
@@ -78,6 +79,13 @@ class Trunk(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.layers(images)
         return features
+
+
+class _Flatten(nn.Module):
+    """(B, C, H, W) -> (B, H·W·C), channels last: what the convolutions leave in memory, as it lies there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1).flatten(1)
 
 
 class _Halve(nn.Conv2d):

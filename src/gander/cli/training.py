@@ -21,6 +21,7 @@ def train(
     set_: Settings = None,
     new: Flag = False,
     roll_back: Flag = False,
+    deterministic: Flag = False,
     dry_run: Flag = False,
     quiet: Flag = False,
 ) -> None:
@@ -50,6 +51,8 @@ def train(
         Begin a new run even where one could be resumed.
     roll_back
         Put the weights in RUN/best back (--set evaluate_images=50000 best=frechet); with other rates, go on from there.
+    deterministic
+        The same bits each time on this machine: the number of threads is not chosen by measurement, a GPU sums in a fixed order.
     dry_run
         Print the resolved configuration, the data found, parameters, memory and time; train nothing.
     quiet
@@ -58,7 +61,8 @@ def train(
     from gander import forecast, training
 
     asked: dict[str, Any] = {"data": data, "out": out, "seed": seed, "device": device}
-    asked |= {"settings": set_ or [], "images": whole("--images", images)}
+    settings = [*(set_ or []), *["training.deterministic=true"] * deterministic]
+    asked |= {"settings": settings, "images": whole("--images", images)}
     asked |= {"new": new, "roll_back": roll_back}
     if dry_run:
         print(forecast.forecast(preset, **asked))

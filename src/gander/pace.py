@@ -1,0 +1,92 @@
+"""How many processor threads are fastest now: measured in the first seconds, and again while it trains.
+
+More threads are not always faster. Beside a busy neighbour two threads wait for each other and can be several times slower than
+one. Whatever is chosen changes results only by the order of sums in convolutions and batch statistics, which is their rounding;
+``--deterministic`` and ``threads`` fix the number, and with it every bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass, field
+
+import torch
+
+from gander.engine import cores
+from gander.plan import Plan
+from gander.players import Players
+from gander.stepping import Tally, step
+
+FIRST = 3.0  # seconds of training before the first look: short runs are over before
+BETWEEN = 60.0  # seconds between looks
+SOONER = 10.0  # seconds after which a run that has become slow looks again
+SLOW = 1.3  # times the seconds an iteration took when last measured
+BETTER = 0.87  # share of the present time that a change must reach, so that chance changes nothing
+ROUNDS, STEPS = 2, 2  # each number is tried that often, that many steps after one that warms up
+
+
+@dataclass
+class Pace:
+    """Watches how fast a run is and sets torch's threads; ``look`` says what it did."""
+
+    plan: Plan
+    threads: int
+    fixed: bool = False
+    measured: dict[int, float] = field(default_factory=dict)
+    """Seconds an iteration took with each number of threads, when last tried."""
+    looked: float = field(default_factory=time.monotonic)
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        training = self.plan.config.training
+        on_cpu = self.plan.machine.device.type == "cpu"
+        self.fixed = self.fixed or bool(training.threads) or training.deterministic or not on_cpu
+        self.fixed = self.fixed or cores() == 1
+        if on_cpu:
+            torch.set_num_threads(self.threads)
+
+    def look(self, players: Players) -> str | None:
+        """Called after every iteration; tries other numbers where it is time to, and says so where it changes."""
+        self.steps += 1
+        passed = time.monotonic() - self.looked
+        if self.fixed or not self._due(passed):
+            return None
+        self.measured = tried(self.plan, players, self.threads)
+        best = min(self.measured, key=lambda count: self.measured[count])
+        now, then = self.measured[self.threads], self.measured[best]
+        change = None
+        if then < BETTER * now:
+            change = f"{best} thread{'s' * (best > 1)} from here on: {now / then:.1f} times as fast as {self.threads}"
+            self.threads = best
+        torch.set_num_threads(self.threads)
+        self.looked, self.steps = time.monotonic(), 0
+        return change
+
+    def _due(self, passed: float) -> bool:
+        if not self.measured:
+            return passed > FIRST
+        slow = passed / self.steps > SLOW * self.measured[self.threads]
+        return passed > BETWEEN or (slow and passed > SOONER)
+
+
+def tried(plan: Plan, players: Players, now: int) -> dict[int, float]:
+    """Seconds that an iteration takes with each number of threads, the least of several, on a copy that is thrown away."""
+    double, tally = copy.deepcopy(players), Tally()
+    seconds: dict[int, float] = {}
+    for _ in range(ROUNDS):
+        for count in numbers(now):
+            torch.set_num_threads(count)
+            step(plan, double, tally)
+            for _ in range(STEPS):
+                began = time.perf_counter()
+                step(plan, double, tally)
+                took = time.perf_counter() - began
+                seconds[count] = min(took, seconds.get(count, took))
+    return seconds
+
+
+def numbers(now: int) -> list[int]:
+    """The numbers of threads worth a try: powers of two below the cores, the cores, and what is set now."""
+    powers = {2**i for i in range(cores().bit_length()) if 2**i <= cores()}
+    return sorted(powers | {cores(), now})

@@ -1,0 +1,347 @@
+"""What one iteration is: k critic steps with fresh images, the last of them with the generator's step as the schedule says.
+
+Everything an iteration takes from outside is dealt to it: images, values, rates. Dealt one by one (``step``) they come from the
+host at each position; dealt by the block (``Steps``) they wait on the device for many iterations ahead, so that an iteration is
+nothing but kernels, which a GPU records once and replays. The same numbers either way, since all are functions of position.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gander import rng
+from gander.codes import Values
+from gander.config import Config
+from gander.plan import Plan
+from gander.players import Players, average, share_taken, state
+from gander.schedules import Turn, take_turns
+
+BLOCK_IMAGES = 16_384
+"""Real images dealt to the device at once; two blocks ahead are some megabytes."""
+AHEAD = 3  # blocks in the making: drawing 60 numbers for each of 250,000 images a second takes several cores
+
+
+@dataclass
+class Tally:
+    """Sums of terms since the last report, on the device, and when it began."""
+
+    started: float = field(default_factory=time.monotonic)
+    images: int = 0
+    steps: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, terms: Mapping[str, Tensor]) -> None:
+        for name, term in terms.items():
+            if name in self.sums:
+                self.sums[name].add_(term.detach())
+            else:
+                self.sums[name] = term.detach().clone()
+
+    def means(self, critic_steps: int) -> dict[str, float]:
+        """The mean of each term over the steps of its player."""
+        often = ("critic", "real/", "fake/", "penalty/")
+        return {
+            name: float(total)
+            / max(1, self.steps * (critic_steps if name.startswith(often) else 1))
+            for name, total in self.sums.items()
+        }
+
+    def begin_again(self) -> None:
+        """Empty, from now on; the sums stay where a recorded iteration adds to them."""
+        self.started, self.images, self.steps = time.monotonic(), 0, 0
+        for total in self.sums.values():
+            total.zero_()
+
+
+class Dealt(Protocol):
+    """What one iteration takes from outside."""
+
+    def batch(self, turn: int) -> tuple[Tensor, Values]:
+        """The real images of critic step ``turn`` and their given codes."""
+
+    def draws(self, stream: str, turn: int) -> Values:
+        """Every code drawn for a player at that critic step."""
+
+    def place(self, stream: str, turn: int) -> None:
+        """Puts torch's own randomness where that player's step begins."""
+
+    def rates(self) -> Mapping[str, float | Tensor]:
+        """The learning rate of each optimiser."""
+
+    def share(self) -> float | Tensor:
+        """What the moving average takes of the generator."""
+
+
+def iterate(plan: Plan, players: Players, tally: Tally, dealt: Dealt) -> None:
+    """One iteration on the device: no look at a value, no number from the host but what is dealt."""
+    config, game, machine = plan.config, players.game, plan.machine
+    for name, rate in dealt.rates().items():
+        machine.set_rate(players.optimisers[name], rate)
+    last = config.game.critic_steps - 1
+    for turn in range(last + 1):
+        real, known = dealt.batch(turn)
+        dealt.place("critic", turn)
+        if turn < last:
+            with machine.arithmetic():
+                terms = game.critic_terms(real, known, dealt.draws("critic", turn))
+            machine.step(players.optimisers["critic"], terms)
+        else:
+            draw, place = partial(dealt.draws, turn=turn), partial(dealt.place, turn=turn)
+            both = Turn(real, known, draw, place)
+            terms = take_turns(config.game.schedule, game, machine, players.optimisers, both)
+        tally.add(terms)
+    if "recogniser" in players.optimisers:
+        dealt.place("recogniser", last)
+        with machine.arithmetic():
+            terms = game.recognition_terms(real, known, dealt.draws("recogniser", last))
+        machine.step(players.optimisers["recogniser"], terms)
+        tally.add(terms)
+    average(config, players, machine, dealt.share())
+
+
+# ---------------------------------------------------------------------- dealt one by one
+def step(plan: Plan, players: Players, tally: Tally) -> None:
+    """One iteration at the players' position, dealt from the host."""
+    iterate(plan, players, tally, Single(plan, players.images_seen))
+    advance(plan, players, tally)
+
+
+def advance(plan: Plan, players: Players, tally: Tally) -> None:
+    """Counts an iteration that was taken."""
+    images = images_each(plan.config)
+    players.images_seen += images
+    tally.images += images
+    tally.steps += 1
+
+
+@dataclass(frozen=True)
+class Single:
+    """One iteration that begins at position ``first``."""
+
+    plan: Plan
+    first: int
+
+    def batch(self, turn: int) -> tuple[Tensor, Values]:
+        return batch_at(self.plan, self._at(turn))
+
+    def draws(self, stream: str, turn: int) -> Values:
+        return draws(self.plan, stream, self._at(turn))
+
+    def place(self, stream: str, turn: int) -> None:
+        # Inside a recording the device's own counter goes on by itself; unrecorded it does the same.
+        if (turn == 0 and stream == "critic") or not self.plan.machine.records:
+            rng.seed_torch(self.plan.config.training.seed, stream, self._at(turn))
+
+    def rates(self) -> Mapping[str, float | Tensor]:
+        return rates(self.plan.config, self.first)
+
+    def share(self) -> float | Tensor:
+        return share_taken(self.plan.config, self.first + images_each(self.plan.config))
+
+    def _at(self, turn: int) -> int:
+        return self.first + turn * self.plan.config.training.batch
+
+
+def batch_at(plan: Plan, first: int) -> tuple[Tensor, Values]:
+    """The images at positions ``first …`` of the endless shuffled sequence, and their given codes."""
+    training = plan.config.training
+    rows = torch.from_numpy(order(training.seed, first, training.batch, len(plan.images)))
+    real = plan.machine.images(plan.images.images[rows])
+    return real, plan.machine.values(known_of(plan, rows))
+
+
+def known_of(plan: Plan, rows: Tensor) -> Values:
+    """The given codes' values of those rows of the data."""
+    columns = {
+        name: plan.images.columns[name].values[rows]
+        for name in {code.given for code in plan.spec.given if code.given}
+    }
+    return plan.spec.known(columns)
+
+
+_ORDERS: dict[tuple[int, int, int], np.ndarray] = {}
+
+
+def order(seed: int, first: int, count: int, size: int) -> np.ndarray:
+    """Which images come at positions ``first … first + count - 1``: every image once per epoch, (count,) int64."""
+    parts = []
+    while count > 0:
+        epoch, start = divmod(first, size)
+        permutation = _ORDERS.get((seed, epoch, size))
+        if permutation is None:
+            permutation = rng.permutation(seed, "order", epoch, size)
+            _ORDERS.clear()
+            _ORDERS[seed, epoch, size] = permutation
+        part = permutation[start : start + count]
+        parts.append(part)
+        first += len(part)
+        count -= len(part)
+    return np.concatenate(parts)
+
+
+def draws(plan: Plan, stream: str, first: int) -> Values:
+    """Every code drawn for the images at positions ``first …``."""
+    training = plan.config.training
+    return plan.machine.values(plan.spec.draw(training.seed, stream, first, training.batch))
+
+
+def images_each(config: Config) -> int:
+    """Real images that one iteration takes."""
+    return config.training.batch * config.game.critic_steps
+
+
+def rates(config: Config, images_seen: int) -> dict[str, float]:
+    """The learning rate of each player at this position."""
+    optimiser = config.optimiser
+    share = images_seen / config.training.images
+    scale = min(1.0, 2 * (1 - share)) if optimiser.decay == "linear" else 1.0
+    players = ("critic", "generator", "recogniser")
+    third = config.game.recogniser == "joint" and bool(config.codes.recognised)
+    return {
+        name: getattr(optimiser, f"{name}_rate") * scale for name in players[: 3 if third else 2]
+    }
+
+
+# ---------------------------------------------------------------------- dealt by the block
+class Steps:
+    """Takes iterations one after another, each dealt from a block on the device and, where the engine can, replayed from a recording.
+
+    Built at a position, it goes on from there; the players' weights and optimisers stay where they are in memory, as a recording needs.
+    """
+
+    def __init__(self, plan: Plan, players: Players, tally: Tally) -> None:
+        self.plan, self.players, self.tally = plan, players, tally
+        self.each = images_each(plan.config)
+        self.count = max(1, BLOCK_IMAGES // self.each)
+        self.slot = torch.zeros(1, dtype=torch.int64, device=plan.machine.device)
+        self.images = plan.images.images.to(plan.machine.device)
+        self.maker = ThreadPoolExecutor(AHEAD, thread_name_prefix="deal")
+        self.coming: deque[Future[dict[str, Tensor]]] = deque()
+        self.next = players.images_seen
+        self.block = {
+            name: tensor.to(plan.machine.device) for name, tensor in self._prepared().items()
+        }
+        self.left = self.count
+        self._place()
+        self.replay = plan.machine.record(self._body, self._changed)
+
+    def step(self) -> None:
+        """One iteration at the players' position."""
+        if self.left == 0:
+            for name, tensor in self._prepared().items():
+                self.block[name].copy_(tensor, non_blocking=True)
+            self.left = self.count
+        self._place()
+        self.replay()
+        self.left -= 1
+        advance(self.plan, self.players, self.tally)
+
+    def close(self) -> None:
+        """Stops preparing blocks."""
+        self.maker.shutdown(wait=True, cancel_futures=True)
+
+    def _place(self) -> None:
+        rng.seed_torch(self.plan.config.training.seed, "critic", self.players.images_seen)
+
+    def _body(self) -> None:
+        """What is recorded: the iteration at ``slot``."""
+        now = {name: tensor.index_select(0, self.slot)[0] for name, tensor in self.block.items()}
+        iterate(self.plan, self.players, self.tally, FromBlock(self.plan, self.images, now))
+        self.slot.add_(1).remainder_(
+            self.count
+        )  # from the end of a block to the beginning of the next
+
+    def _changed(self) -> dict[str, Tensor]:
+        sums = {f"sum.{name}": total for name, total in self.tally.sums.items()}
+        return {**state(self.players), **sums, "slot": self.slot}
+
+    def _prepared(self) -> dict[str, Tensor]:
+        """The next block, while those after it are in the making."""
+        while len(self.coming) < AHEAD:
+            self.coming.append(self.maker.submit(block, self.plan, self.next, self.count))
+            self.next += self.count * self.each
+        return self.coming.popleft().result()
+
+
+@dataclass(frozen=True)
+class FromBlock:
+    """One iteration's share of a block, everything on the device."""
+
+    plan: Plan
+    images: Tensor
+    now: dict[str, Tensor]
+
+    def batch(self, turn: int) -> tuple[Tensor, Values]:
+        real = self.plan.machine.images(self.images[self.now["rows"][turn]])
+        return real, {name: value[turn] for name, value in self._under("known").items()}
+
+    def draws(self, stream: str, turn: int) -> Values:
+        values = self._under(stream)
+        return {name: value[turn] for name, value in values.items()}
+
+    def place(self, stream: str, turn: int) -> None:
+        if not (self.plan.machine.records or (turn == 0 and stream == "critic")):
+            training = self.plan.config.training
+            position = int(self.now["first"]) + turn * training.batch
+            rng.seed_torch(training.seed, stream, position)
+
+    def rates(self) -> Mapping[str, float | Tensor]:
+        return self._under("rate")
+
+    def share(self) -> float | Tensor:
+        return self.now["share"]
+
+    def _under(self, head: str) -> dict[str, Tensor]:
+        return {
+            name.removeprefix(f"{head}/"): tensor
+            for name, tensor in self.now.items()
+            if name.startswith(f"{head}/")
+        }
+
+
+def block(plan: Plan, first: int, count: int) -> dict[str, Tensor]:
+    """What ``count`` iterations from position ``first`` take from outside, each tensor (count, …) on the host.
+
+    Values are (count, k, batch, …); those of the players that move once an iteration are drawn at its last critic step's position.
+    """
+    config = plan.config
+    seed, batch, k = config.training.seed, config.training.batch, config.game.critic_steps
+    each, starts = batch * k, [first + i * batch * k for i in range(count)]
+    rows = torch.from_numpy(order(seed, first, count * each, len(plan.images)))
+    parts = {
+        "first": torch.tensor(starts),
+        "rows": rows.view(count, k, batch),
+        "share": torch.tensor(
+            [share_taken(config, start + each) for start in starts], dtype=torch.float64
+        ),
+    }
+    for name in rates(config, first):
+        table = [rates(config, start)[name] for start in starts]
+        parts[f"rate/{name}"] = torch.tensor(table, dtype=torch.float64)
+    for name, values in known_of(plan, rows).items():
+        parts[f"known/{name}"] = values.view(count, k, batch, *values.shape[1:])
+    for stream in streams(config):
+        for name, values in plan.spec.draw(seed, stream, first, count * each).items():
+            parts[f"{stream}/{name}"] = values.view(count, k, batch, *values.shape[1:])
+    pinned = plan.machine.records
+    return {name: tensor.pin_memory() if pinned else tensor for name, tensor in parts.items()}
+
+
+def streams(config: Config) -> list[str]:
+    """The players for whom fakes are drawn afresh."""
+    fresh = ["critic"]
+    if config.game.schedule == "alternate":
+        fresh.append("generator")
+    if "recogniser" in rates(config, 0):
+        fresh.append("recogniser")
+    return fresh
