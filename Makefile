@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 DEMO_METRICS := label_accuracy,mutual_information,r2,correlation
+BENCH_DATA := mnist
 
-.PHONY: demo test test-slow test-gpu install browser lint types clean
+.PHONY: demo test test-slow test-gpu bench bench-gpu install browser lint types clean
 
 install: .venv/.installed
 
@@ -38,6 +39,16 @@ test-slow: install
 
 test-gpu: install
 	$(BIN)/python -m pytest tests/test_gpu.py -rs
+
+# Everything that is measured about speed, on this machine, and the page made of it: more than an hour; nothing else should run.
+bench: install
+	$(BIN)/gander bench --parts all --data $(BENCH_DATA) --json benchmarks/results/speed.json
+	$(BIN)/python benchmarks/speed.py
+
+# Under 8 minutes. Needs no installation, only a Python that has PyTorch and numpy: make bench-gpu PYTHON=python3.12
+bench-gpu:
+	PYTHONPATH=src $(PYTHON) benchmarks/gpu.py --out benchmarks/results/gpu.json
+	PYTHONPATH=src $(PYTHON) benchmarks/speed.py
 
 # The tests of the knobs page start a real browser, and are skipped where there is none.
 browser:
