@@ -51,10 +51,10 @@ def compare(
     return result
 
 
-def checked(out: Path) -> Path:
-    """A place where a page may be written. Raises ``RunError``."""
+def checked(out: Path, maker: str = MAKER, name: str = OUT) -> Path:
+    """A place where that command may write its page. Raises ``RunError``."""
     if out.is_dir():
-        raise RunError(f"--out {out} is a folder; give a file, as {out / OUT}.")
+        raise RunError(f"--out {out} is a folder; give a file, as {out / name}.")
     if out.suffix.lower() not in ENDINGS:
         raise RunError(f"--out {out} is a page, so its name ends in .html.")
     if not runs.is_writable(out.absolute().parent):
@@ -65,9 +65,9 @@ def checked(out: Path) -> Path:
                 start = file.read(2000)
         except OSError as error:
             raise RunError(f"--out {out} cannot be read: {error.strerror}.") from None
-        if f'<meta name="generator" content="{MAKER}">'.encode() not in start:
+        if f'<meta name="generator" content="{maker}">'.encode() not in start:
             raise RunError(
-                f"--out {out} is there and was not written by `{MAKER}`; give another file, as comparison.html."
+                f"--out {out} is there and was not written by `{maker}`; give another file, as comparison.html."
             )
     return out
 

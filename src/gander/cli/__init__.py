@@ -9,12 +9,21 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from gander.cli import drawing, editing, handing, measuring, reading, training
+from gander.cli import benching, drawing, editing, handing, laboratory, measuring, reading, training
 from gander.cli.options import app
 from gander.errors import GanderError
 
 OUT_OF_MEMORY = ("not enough memory", "out of memory", "can't allocate memory")
-COMMANDS = (training, drawing, reading, editing, measuring, handing)  # each adds its own to the app
+COMMANDS = (
+    training,
+    drawing,
+    reading,
+    editing,
+    measuring,
+    handing,
+    benching,
+    laboratory,
+)  # each adds its own to the app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
