@@ -150,7 +150,8 @@ def test_an_example_that_stops_says_what_it_printed_before():
 
 
 # ---------------------------------------------------------------------- on the command line
-def test_one_command_writes_one_page(quick, capsys):
+def test_one_command_writes_one_page(quick, capsys, monkeypatch):
+    monkeypatch.setattr(lab, "DRAWN", 40)
     words = [LARGER if word == tiny.source() else word for word in WORDS]
     words += ["--images", "200", "--json", "figures.json", "--out", "page.html"]
     assert cli.run(words) == 0
@@ -203,7 +204,8 @@ def test_data_that_are_not_there_are_said(quick, capsys):
     assert "'nowhere'" in capsys.readouterr().err
 
 
-def test_a_schedule_that_breaks_is_said_and_does_not_stop_the_others(quick):
+def test_a_schedule_that_breaks_is_said_and_does_not_stop_the_others(quick, monkeypatch):
+    monkeypatch.setattr(lab, "DRAWN", 40)
     settings = (*SETTINGS, "critic_rate=1e30")
     result = lab.schedules(tiny.source(), "broken.html", images=300, settings=settings)
     broken = [outcome.trial for outcome in result.outcomes if outcome.trial.stopped is not None]

@@ -37,7 +37,7 @@ def schedules(
     device
         Where to train.
     settings
-        Any setting but the schedule, as --set width=32 critic_rate=1e-3; unless told the model is small and one thread computes.
+        Any setting but the schedule, as --set width=32 critic_rate=5e-4; unless told the model is small and one thread computes.
     out
         The page, which opens without a network.
     json
