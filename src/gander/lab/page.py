@@ -182,12 +182,14 @@ def _curves(result: Laboratory) -> str:
     if most >= SEEN:
         title = "Generator: angle to the right gradient, degrees"
         drawn.insert(2, _chart(title, result, lambda k: k.generator.degrees, 0.0))
-    for name in dict.fromkeys(n for o in result.outcomes for k in o.trial.looks for n in k.terms):
+    names = {n: 0 for o in result.outcomes for k in o.trial.looks for n in k.terms}
+    for name in sorted(names, key=lambda name: name not in ("critic", "generator")):
         lines = {o.trial.name: _points(o.trial, _term(name)) for o in result.outcomes}
         lines = {n: points for n, points in lines.items() if points}
         title = {"critic": "Critic's loss", "generator": "Generator's loss"}.get(name, name)
         drawn.append(chart(title, lines, places=places))
-    note = "" if most >= SEEN else f"The generator's gradient was never more than {most:.2g}° off. "
+    off = f"never more than {most:.2g}° off" if most else "right to the last bit in every look"
+    note = "" if most >= SEEN else f"The generator's gradient was {off}. "
     return (
         f'<h2>Over images seen</h2>\n<p class="soft">{note}Losses are those of single steps.</p>\n'
         f'<div class="grid">{"".join(drawn)}</div>\n'
