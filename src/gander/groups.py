@@ -20,8 +20,11 @@ from gander.runs import Run
 from gander.study import times
 from gander.study.bootstrap import mean_interval
 
-SAYS_NOTHING_OF_IT = ("preset", "report", "training.seed", "training.threads")
-"""Settings that two runs of one recipe may differ in; threads are where it ran, not what."""
+SAYS_NOTHING_OF_IT = (
+    *("preset", "report", "training.seed"),
+    *("training.threads", "training.deterministic", "training.recorded"),
+)
+"""Settings that two runs of one recipe may differ in; the last three are how the machine went about it, not what."""
 WHERE = ("gander", "torch", "python", "machine", "engine")
 """What of the provenance may explain a difference."""
 IMAGES, ORDER = "images (SHA-256)", "order of the codes"

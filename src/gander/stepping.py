@@ -232,6 +232,8 @@ class Steps:
             name: tensor.to(plan.machine.device) for name, tensor in self._prepared().items()
         }
         self.left = self.count
+        for coming in self.coming:
+            coming.result()  # another thread that pins memory would spoil a recording
         self._place()
         self.replay = plan.machine.record(self._body, self._changed)
 

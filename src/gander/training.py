@@ -166,7 +166,8 @@ def _play(
                 save(plan, players, run)
                 saved_at = time.monotonic()
             if due and watch is not None and not interrupted:
-                tally.started += appraisal.appraise(watch, players)
+                took = appraisal.appraise(watch, players)
+                tally.started, pace.looked = tally.started + took, pace.looked + took
             if last:
                 break
     board.close()
