@@ -18,7 +18,7 @@ import gander
 import pages
 import tiny
 from explored import BODY, asked, picture, pixels, post, rows
-from gander import runs
+from gander import runs, weights
 from gander.errors import RunError
 from gander.explore import app, dropped, finding
 from gander.explore.live import Live, _training
@@ -34,7 +34,7 @@ def every_kind(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kinds")
     facts = {"card": model.card.to_dict(), "images_seen": 1234}
     for name, network in (("generator", model.generator), ("critic", critic)):
-        runs.write_tensors(folder / f"{name}.safetensors", dict(network.state_dict()), facts)
+        weights.write(folder / f"{name}.safetensors", dict(network.state_dict()), facts)
     return folder
 
 

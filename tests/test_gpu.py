@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gander
-from gander import config, runs
+from gander import config, runs, states
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 SMALL = ["batch=16", "width=8", "tensorboard=false"]
@@ -35,9 +35,10 @@ def test_resuming_on_the_gpu_follows_an_uninterrupted_run(precision, tmp_path):
         )
 
     trained(160, "parts")
-    states = [
-        runs.open_run(run).read_state()[0] for run in (trained(320, "parts"), trained(320, "whole"))
+    saved = [
+        states.read(runs.open_run(run), print)[0]
+        for run in (trained(320, "parts"), trained(320, "whole"))
     ]
-    assert states[0].keys() == states[1].keys()
-    for name, tensor in states[0].items():
-        assert torch.allclose(tensor.float(), states[1][name].float(), atol=1e-2), name
+    assert saved[0].keys() == saved[1].keys()
+    for name, tensor in saved[0].items():
+        assert torch.allclose(tensor.float(), saved[1][name].float(), atol=1e-2), name

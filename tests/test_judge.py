@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 import tiny
-from gander import judge, runs
+from gander import judge, weights
 from gander.data import Column
 from gander.judge import Judge, heads_of, judge_of
 from gander.metrics import Study
@@ -70,13 +70,13 @@ DAMAGES = {
     "cut": lambda file: file.write_bytes(file.read_bytes()[:500]),
     "empty": lambda file: file.write_bytes(b""),
     "text": lambda file: file.write_bytes(b"hello"),
-    "a stranger's": lambda file: runs.write_tensors(file, {"a": torch.ones(2)}, {}),
-    "half": lambda file: runs.write_tensors(
-        file, {n: t + 1 for n, t in list(runs.read_tensors(file)[0].items())[:-1]}, {}
+    "a stranger's": lambda file: weights.write(file, {"a": torch.ones(2)}, {}),
+    "half": lambda file: weights.write(
+        file, {n: t + 1 for n, t in list(weights.read(file)[0].items())[:-1]}, {}
     ),
-    "one wrong shape": lambda file: runs.write_tensors(
+    "one wrong shape": lambda file: weights.write(
         file,
-        {n: t + 1 for n, t in runs.read_tensors(file)[0].items()} | {"out.bias": torch.ones(99)},
+        {n: t + 1 for n, t in weights.read(file)[0].items()} | {"out.bias": torch.ones(99)},
         {},
     ),
 }

@@ -9,7 +9,7 @@ import torch
 
 import gander
 import tiny
-from gander import backbones, runs
+from gander import backbones, weights
 from gander.errors import CodeError, GanderError, RunError
 from gander.model import CHUNK, Card, Model, load
 from gander.runs import Run
@@ -202,7 +202,7 @@ def test_a_model_draws_what_training_would_have_drawn():
     from gander.players import make_players, model_of, restore
 
     players = make_players(plan)
-    restore(players, Run(tiny.run("acgan-infogan")))
+    restore(players, Run(tiny.run("acgan-infogan")), print)
     inside, loaded = model_of(plan, players), load(tiny.run("acgan-infogan"))
     assert torch.equal(inside.draw(40), loaded.draw(40))
     images = plan.images.images[:5]
@@ -215,7 +215,7 @@ def test_averaged_and_live_weights_are_both_there_and_differ(tmp_path):
     averaged, live = load(run), load(run, averaged=False)
     assert not torch.equal(averaged.draw(9), live.draw(9))
     for who, model in (("averaged", averaged), ("generator", live)):
-        tensors, _ = runs.read_tensors(run / "weights" / f"{who}.safetensors")
+        tensors, _ = weights.read(run / "weights" / f"{who}.safetensors")
         assert all(torch.equal(t, tensors[n]) for n, t in model.generator.state_dict().items())
     off = load(tiny.run("acgan-infogan", "average_halflife=0"))
     on = load(tiny.run("acgan-infogan", "average_halflife=0"), averaged=False)
@@ -236,10 +236,10 @@ def test_a_folder_without_weights_says_so(tmp_path):
 # ---------------------------------------------------------------------- strangers
 def stranger(path, change, tensors=None):
     """A generator's file whose card someone has edited."""
-    own, facts = runs.read_tensors(tiny.run("acgan-infogan") / "weights" / "averaged.safetensors")
+    own, facts = weights.read(tiny.run("acgan-infogan") / "weights" / "averaged.safetensors")
     facts = json.loads(json.dumps(facts))
     change(facts)
-    runs.write_tensors(path, own if tensors is None else tensors(own), facts)
+    weights.write(path, own if tensors is None else tensors(own), facts)
     return path
 
 

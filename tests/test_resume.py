@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import tiny
-from gander import cli, runs, training
+from gander import cli, provenance, training, weights
 from gander.errors import RunError, TrainingFailed
 from gander.runs import Run
 
@@ -150,7 +150,7 @@ def test_a_run_killed_before_its_first_save_begins_again(tmp_path, monkeypatch):
     whole = tiny.train("cgan", out=tmp_path / "whole", steps=4)
     run = Run(tmp_path / "run")
     plan = tiny.plan("cgan", images=4 * tiny.BATCH)
-    run.write_config(plan.config, training.provenance(plan))
+    run.write_config(plan.config, provenance.of(plan))
     run.append("log.jsonl", {"images_seen": 16, "seconds": 1.0, "terms": {}})
     tiny.train("cgan", out=run.path, steps=4)
     assert tiny.same(tiny.state(whole), tiny.state(run.path))
@@ -178,7 +178,7 @@ def test_minutes_stop_a_run_and_the_same_command_goes_on(tmp_path, monkeypatch):
 @pytest.mark.parametrize("damage", ["cut", "alien", "missing", "wrong shape", "no integer"])
 def test_a_damaged_state_is_one_message_and_stays_where_it_is(damage, tmp_path):
     run = Run(tiny.train("gan", out=tmp_path / "run", steps=2))
-    tensors, facts = runs.read_tensors(run.state_file)
+    tensors, facts = weights.read(run.state_file)
     if damage == "cut":
         run.state_file.write_bytes(run.state_file.read_bytes()[:1000])
     elif damage == "alien":
@@ -190,7 +190,7 @@ def test_a_damaged_state_is_one_message_and_stays_where_it_is(damage, tmp_path):
     else:
         del facts["images_seen"]
     if damage not in ("cut", "alien"):
-        runs.write_tensors(run.state_file, tensors, facts)
+        weights.write(run.state_file, tensors, facts)
     before = run.state_file.read_bytes()
     with pytest.raises(RunError, match=r"state\.safetensors"):
         tiny.train("gan", out=run.path, steps=4)
@@ -206,7 +206,9 @@ def test_a_term_that_is_no_number_stops_the_run_by_name_and_keeps_the_last_good_
     assert len(kept) == 4
     config = run / "config.toml"
     config.write_text(re.sub("(?m)^critic_rate = .*", "critic_rate = 1e30", config.read_text()))
-    with pytest.raises(TrainingFailed, match=r"the term '[a-z0-9/]+' became .* after 128 images"):
+    with pytest.raises(
+        TrainingFailed, match=r"the term '[a-z0-9/]+' became (nan|-?inf) in step [3-8], after"
+    ):
         tiny.train(preset, "critic_rate=1e30", out=run, steps=8)
     assert {p: p.read_bytes() for p in run.rglob("*.safetensors")} == kept
     assert TrainingFailed.exit_code == 1

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import gander
 import tiny
-from gander import config, pace, stepping
+from gander import config, pace, states, stepping
 from gander.engine import Engine
 from gander.pace import Pace
 from gander.players import make_players, state
@@ -184,7 +184,7 @@ def test_a_resumed_run_goes_on_with_the_threads_it_had(tmp_path, monkeypatch):
     monkeypatch.setattr(Pace, "__post_init__", noted)
     run = tmp_path / "run"
     tiny.train("gan", "threads=0", out=run, steps=2)
-    facts = open_run(run).read_state()[1]
+    facts = states.read(open_run(run), print)[1]
     assert facts["threads"] == torch.get_num_threads()
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     tiny.train("gan", "threads=0", out=run, steps=4)

@@ -111,12 +111,13 @@ def test_each_player_moves_its_own_weights_alone():
 
 
 def test_the_mean_of_each_term_is_over_the_steps_of_its_player():
+    two = tiny.plan("infogan-lsgan").config
     tally = Tally(steps=3)
     for value in range(6):
         tally.add({"critic": torch.tensor(float(value)), "real/digit": torch.tensor(2.0)})
     for value in (3.0, 6.0, 9.0):
         tally.add({"generator": torch.tensor(value), "draws/digit": torch.tensor(4.0)})
-    assert tally.means(critic_steps=2) == {
+    assert tally.means(two, 96) == {
         "critic": 2.5,
         "real/digit": 2.0,
         "generator": 6.0,
@@ -128,7 +129,7 @@ def test_a_joint_game_means_are_of_one_step_each():
     plan = tiny.plan("infogan-lsgan")
     players, tally = make_players(plan), Tally()
     step(plan, players, tally)
-    means = tally.means(plan.config.game.critic_steps)
+    means = tally.means(plan.config, players.images_seen)
     sums = {name: float(total) for name, total in tally.sums.items()}
     assert means["critic"] == pytest.approx(sums["critic"] / 2)
     for name in ("generator", "draws/category", "draws/c1"):
@@ -143,7 +144,7 @@ def test_linear_decay_holds_every_rate_for_half_the_run_and_ends_at_zero(decay):
     settings = plan.config.optimiser
     for seen, share in ((0, 1), (400, 1), (800, 1), (1200, 0.5), (1584, 0.02), (1600, 0)):
         scale = share if decay == "linear" else 1
-        assert rates(plan.config, seen) == {
+        assert rates(plan, seen) == {
             "critic": pytest.approx(settings.critic_rate * scale),
             "generator": pytest.approx(settings.generator_rate * scale),
             "recogniser": pytest.approx(settings.recogniser_rate * scale),

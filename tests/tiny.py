@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import gander
-from gander import runs
+from gander import weights
 from gander.data import Column, Data
 from gander.plan import configured, make_plan
 
@@ -84,7 +84,7 @@ def run(preset="acgan-infogan", *settings, steps=4):
 
 def state(run):
     """Every saved tensor that training depends on, and the integer."""
-    tensors, facts = runs.read_tensors(Path(run) / "state" / "state.safetensors")
+    tensors, facts = weights.read(Path(run) / "state" / "state.safetensors")
     return tensors | {"images_seen": torch.tensor(facts["images_seen"])}
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gander import config as configuration
-from gander import runs
+from gander import runs, states
 from gander.config import Config
 from gander.errors import RunError
 from gander.history import Better
@@ -96,34 +96,49 @@ def forget_future(run: Run, images_seen: int) -> None:
 
 
 # ---------------------------------------------------------------------- rolling back
-def to_roll_back(run: Run, resumed: bool) -> Best:
-    """The best that a run can be rolled back to. Raises ``RunError`` where there is none."""
+@dataclass(frozen=True)
+class Target:
+    """Where a run goes when it is rolled back: its best, or the last state that was saved."""
+
+    images_seen: int
+    best: Best | None
+
+    def __str__(self) -> str:
+        if self.best is None:
+            return f"the last saved state, at {self.images_seen:,} images"
+        return f"the best: {self.best}"
+
+
+def to_roll_back(run: Run, resumed: bool) -> Target:
+    """What a run can be rolled back to. Raises ``RunError`` where there is nothing."""
     if not resumed:
         raise RunError(f"there is nothing to roll back: {run.path} is not there yet.")
     kept = read(run)
-    if kept is None:
+    if kept is not None:
+        return Target(kept.images_seen, kept)
+    saved = states.read(run, lambda _: None)
+    if saved is None:
         raise RunError(
-            f"{run.path} has no best to roll back to; runs keep one that are trained with "
-            f"--set evaluate_images=50000 best=frechet."
+            f"{run.path} has no saved state yet, so there is nothing to roll back to; give the command without --roll-back."
         )
-    return kept
+    return Target(int(saved[1].get("images_seen", 0)), None)
 
 
 def roll_back(run: Run, config: Config) -> list[str]:
     """Makes RUN/best the run's state again: weights, optimisers and position, and only the lines and sheets up to there.
 
-    ``config`` is what it goes on with. Where that differs from what the best was trained with, the differences are
-    returned and written into the provenance, with the position they begin at.
+    Where no best is kept it is the last saved state. ``config`` is what it goes on with. Where that differs from what the state was
+    trained with, the differences are returned and written into the provenance, with the position they begin at.
     """
-    kept, best = read(run), Run(run.best)
-    assert kept is not None
-    before, origin = best.read_config(), best.origin()
-    if best.read_state() is None:
-        raise RunError(f"{best.state_file} is missing, so {run.path} cannot be rolled back to it.")
-    # The state goes first: a run killed right after it resumes from the best, with the settings it had.
-    write(run.state_file, best.state_file.read_bytes())
-    for file in sorted((best.path / "weights").glob("*.safetensors")):
-        write(run.path / "weights" / file.name, file.read_bytes())
+    kept = to_roll_back(run, True)
+    source = Run(run.best) if kept.best is not None else run
+    before, origin = source.read_config(), source.origin()
+    if kept.best is not None:
+        # The state goes first: a run killed right after it resumes from the best, with the settings it had.
+        states.copy(source, run)
+        for file in sorted((source.path / "weights").glob("*.safetensors")):
+            write(run.path / "weights" / file.name, file.read_bytes())
+    states.forget_future(run, kept.images_seen)
     changes = configuration.differences(before, config)
     if changes:
         at = f"from {kept.images_seen:,} images on: {'; '.join(changes)}"

@@ -114,6 +114,12 @@ class TrainingSettings:
         False,
         "the same bits each time: threads are not chosen by measurement, a GPU sums in a fixed order",
     )
+    rescues: int = setting(
+        0,
+        "how often a run that diverges goes back to its last good state by itself, each time with half the rates",
+        0,
+        20,
+    )
     recorded: bool = setting(
         True, "a GPU records an iteration once and replays it; false launches each kernel anew"
     )
@@ -126,6 +132,12 @@ class ReportSettings:
     log_images: int = setting(5_000, "images between lines of log.jsonl", 1)
     sample_images: int = setting(50_000, "images between sample sheets", 1)
     save_seconds: float = setting(60.0, "seconds between saved states", 0)
+    keep_states: int = setting(
+        3,
+        "saved states that are kept, the newest among them; a damaged one is replaced by that before",
+        1,
+        1000,
+    )
     tensorboard: bool = setting(
         True, "also write TensorBoard events, where tensorboard is installed"
     )
@@ -374,7 +386,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
     How long a run is and what it reports are not among them, unless its rates decay over its length.
     """
-    free = {"report", "preset", "training.recorded", "training.threads"}
+    free = {"report", "preset", "training.recorded", "training.threads", "training.rescues"}
     before, after = (
         # the order of the codes is that of the networks' inputs
         _flat(config.to_dict()) | {"codes": " ".join(config.codes.by_name)}

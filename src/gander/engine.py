@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from gander.errors import ConfigError, TrainingFailed
+from gander.errors import ConfigError, Diverged
 
 CHANNELS_LAST = torch.channels_last
 Precision = Literal["fp32", "bf16"]
@@ -42,13 +41,17 @@ class Engine:
         return self.device.type == "cuda"
 
     @property
+    def device_name(self) -> str:
+        """As in "cpu", or what a GPU calls itself."""
+        if self.device.type == "cuda":
+            return str(torch.cuda.get_device_name(self.device))
+        return self.device.type
+
+    @property
     def description(self) -> str:
         """As in "cpu, bf16, 2 threads"."""
-        if self.device.type == "cuda":
-            return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
-        return (
-            f"{self.device.type}, {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
-        )
+        threads = f", {self.threads} thread{'s' * (self.threads > 1)}"
+        return f"{self.device_name}, {self.precision}{threads * (self.device.type != 'cuda')}"
 
     def place(self, network: nn.Module) -> nn.Module:
         """A network on this device, in the memory layout its convolutions like."""
@@ -231,22 +234,10 @@ def has_bf16(device: torch.device) -> bool:
     return any(getattr(torch.cpu, flag, lambda: False)() for flag in flags)
 
 
-def check_finite(terms: dict[str, float], images_seen: int) -> None:
-    """Stops a run one of whose terms is no longer a number."""
-    for name, value in terms.items():
-        if not math.isfinite(value):
-            raise _diverged(f"the term {name!r} became {value}", images_seen)
-
-
-def check_weights(tensors: dict[str, Tensor], images_seen: int) -> None:
-    """Stops a run one of whose tensors is no longer of numbers, so that no such state replaces a good one."""
+def check_weights(tensors: Mapping[str, Tensor], images_seen: int) -> None:
+    """Stops a run one of whose tensors is no longer of numbers, so that no such state replaces a good one. Raises ``Diverged``."""
     for name, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
-            raise _diverged(f"{name!r} holds values that are no numbers", images_seen)
-
-
-def _diverged(what: str, images_seen: int) -> TrainingFailed:
-    return TrainingFailed(
-        f"{what} after {images_seen:,} images. The last good state is kept. Try a lower rate "
-        f"(--set critic_rate=1e-4), a penalty (--set r1=1) or --set precision=fp32, with --new."
-    )
+            raise Diverged(
+                f"{name!r} holds values that are no numbers after {images_seen:,} images"
+            )

@@ -6,7 +6,10 @@ GanderError            everything raised on purpose; its text is for the user
 │   ├── ConfigError    a setting or a preset
 │   ├── DataError      a data source or one of its columns
 │   └── RunError       a run directory or a file in it
+│       ├── DamagedFile     a file whose content is not what was written
+│       └── UnwritableFile  a place that takes no file: a full disk, a folder that is gone or may not be written
 └── TrainingFailed     a run that went wrong while running (exit code 1)
+    └── Diverged       a term or a weight of it became something else than a number
 
 A message names what was given, what is valid, and what to do.
 """
@@ -45,8 +48,29 @@ class RunError(UseError):
     """A run directory, or a file in it, that cannot be used."""
 
 
+class DamagedFile(RunError):
+    """A file whose content is not what was written: cut off, changed, or of another program."""
+
+
+class UnwritableFile(RunError):
+    """A file that could not be written; what was there before is there still."""
+
+
 class TrainingFailed(GanderError):
     """A run that went wrong while running; its last good state is kept."""
+
+
+class Diverged(TrainingFailed):
+    """A term or a weight is no number any more."""
+
+
+OUT_OF_MEMORY = ("not enough memory", "out of memory", "can't allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is how Python or PyTorch says that there is no memory left."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
 
 
 def choose(given: str, valid: Iterable[str], what: str) -> str:

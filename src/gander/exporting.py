@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gander import graph, handed, runs
+from gander import graph, handed, runs, weights
 from gander import model as models
 from gander import names as naming
 from gander.errors import GanderError, RunError, UseError, choose
@@ -252,17 +252,16 @@ def _one_file(model: Model, place: Path, tell: Callable[[str], None]) -> Path:
 def _write_weights(model: Model, network: nn.Module, path: Path) -> None:
     """One weight file that carries all that is needed to build its network, and the names."""
     facts: dict[str, Any] = {"card": model.card.to_dict(), "images_seen": model.images_seen}
-    facts["schema"] = runs.SCHEMA
     if model.names.codes:
         facts["names"] = model.names.to_dict()
-    runs.write_tensors(path, dict(network.state_dict()), facts)
+    weights.write(path, dict(network.state_dict()), facts)
 
 
 def describe(model: Model, name: str, files: dict[str, Path]) -> dict[str, Any]:
     """What model.json says: the model in plain words, its card, each file with its hash and tensors, and how to use it."""
     listed = {}
     for who, path in files.items():
-        tensors, _ = runs.read_tensors(path)
+        tensors, _ = weights.read(path)
         listed[who] = {
             "file": path.name,
             "bytes": path.stat().st_size,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
 import zipfile
@@ -14,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gander.errors import RunError
+from gander.errors import UnwritableFile
 
 if TYPE_CHECKING:  # a machine that only trains needs neither Pillow nor a font
     from PIL import Image
@@ -120,11 +122,19 @@ def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
+PART = ".part"
+"""How the name of a file ends that is still being written, after the number of the process that writes it."""
+
+
 def write(path: Path, content: bytes) -> None:
-    """Replaces a file at once: never half-written, and the old one stays until the new one is whole."""
+    """Replaces a file at once: never half-written, and the old one stays until the new one is whole and on the disk.
+
+    Raises ``UnwritableFile``.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        name, ending = f".{path.name}.", f".{os.getpid()}{PART}"
+        with NamedTemporaryFile(dir=path.parent, prefix=name, suffix=ending, delete=False) as file:
             try:
                 file.write(content)
                 file.flush()
@@ -134,5 +144,32 @@ def write(path: Path, content: bytes) -> None:
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise
+        settle_folder(path.parent)
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}.") from None
+        raise UnwritableFile(f"{path} cannot be written: {reason(error)}.") from None
+
+
+def settle_folder(folder: Path) -> None:
+    """Has the names in a folder reach the disk, where the system knows how; a power cut then leaves the new file or the old."""
+    with contextlib.suppress(OSError):  # some file systems cannot, and some systems open no folder
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def reason(error: OSError) -> str:
+    """Why a file could not be written, and what helps."""
+    said = error.strerror or str(error)
+    return f"{said}; {HELP[error.errno]}" if error.errno in HELP else said
+
+
+HELP = {
+    errno.ENOSPC: "free some space, then give the same command again",
+    errno.EDQUOT: "free some of your quota, then give the same command again",
+    errno.EROFS: "choose a place that can be written",
+    errno.EACCES: "choose a place that you may write",
+    errno.EPERM: "choose a place that you may write",
+    errno.EFBIG: "the system allows no file that large; raise the limit (ulimit -f)",
+}

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gander import engine, rng, runs
+from gander import engine, rng, weights
 from gander.data import Column, Data, taken
 from gander.errors import RunError
 from gander.images import to_unit
@@ -171,11 +171,11 @@ def judge_of(data: Data) -> Judge:
     path = cache() / "judges" / f"{digest}.safetensors"
     if path.is_file():
         with contextlib.suppress(RunError, RuntimeError):  # a damaged one is trained again
-            judge.load_state_dict(runs.read_tensors(path)[0])
+            judge.load_state_dict(weights.read(path)[0])
             return judge.eval()
     judge = train_judge(data)
     with contextlib.suppress(RunError):  # a cache that cannot be written costs time, not the answer
-        runs.write_tensors(path, dict(judge.state_dict()), {"data": data.name, "version": VERSION})
+        weights.write(path, dict(judge.state_dict()), {"data": data.name, "version": VERSION})
     return judge
 
 

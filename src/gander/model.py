@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from gander import backbones, engine, handed, inversion, runs
+from gander import backbones, engine, handed, inversion, runs, weights
 from gander import names as naming
 from gander.codes import Code, CodeSpec, Values
 from gander.conditioning import Shape, SteeredGenerator
@@ -414,7 +414,7 @@ def _assemble(
     generator_file: Path, critic_file: Path | None, device: str, folder: Path | None
 ) -> Model:
     """A model from its files; names are those beside them, else those the generator's file carries."""
-    tensors, facts = runs.read_tensors(generator_file)
+    tensors, facts = weights.read(generator_file)
     card = Card.from_dict(facts.get("card", {}))
     above = folder.resolve().parent if folder is not None and folder.name == runs.BEST else None
     if folder is not None and above is not None and not (folder / naming.FILE).is_file():
@@ -426,7 +426,7 @@ def _assemble(
     generator = filled(card.build_generator, tensors, generator_file)
     critic = None
     if critic_file is not None:
-        critic = filled(card.build_critic, runs.read_tensors(critic_file)[0], critic_file)
+        critic = filled(card.build_critic, weights.read(critic_file)[0], critic_file)
     seen = facts.get("images_seen", 0)
     seen = seen if isinstance(seen, int) else 0
     return Model(card, generator, critic, seen, names).to(device)

@@ -29,6 +29,10 @@ class Plan:
     spec: CodeSpec
     card: Card
     machine: Engine
+    rate_scale: float = 1.0
+    """What every rate is multiplied with, less than 1 after the run was rescued."""
+    rescued_at: int | None = None
+    """Where it was put back to in this session, in images seen."""
 
     def game(self) -> Game:
         """Fresh networks, their first weights a function of the seed."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from gander import engine, runs
+from gander import engine, states, weights
 from gander.conditioning import SteeredGenerator
 from gander.config import Config
 from gander.engine import Engine
@@ -76,22 +78,45 @@ def state(players: Players) -> dict[str, Tensor]:
     return tensors
 
 
-def save(plan: Plan, players: Players, run: Run) -> None:
-    """The state for resuming, and the weights for drawing and reading. Raises ``TrainingFailed`` for a state not worth keeping."""
+def save(
+    plan: Plan,
+    players: Players,
+    run: Run,
+    tally: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """The weights for drawing and reading, and the state for resuming, which is last: with it the save counts.
+
+    ``tally`` is what the next report will be made of. Raises ``Diverged`` for a state not worth keeping and ``UnwritableFile``; then the states are as they were.
+    """
     seen, tensors = players.images_seen, state(players)
     engine.check_weights(tensors, seen)
-    position = {"images_seen": seen, "threads": torch.get_num_threads(), "schema": runs.SCHEMA}
-    run.write_state(tensors, position)
-    facts = {"card": plan.card.to_dict(), "images_seen": seen, "schema": runs.SCHEMA}
+    facts = {"card": plan.card.to_dict(), "images_seen": seen}
     for who, network in players.networks.items():
-        runs.write_tensors(run.weights_file(who), dict(network.state_dict()), facts)
+        weights.write(run.weights_file(who), network.state_dict(), facts)
+    threads, scale = torch.get_num_threads(), plan.rate_scale
+    position: dict[str, Any] = {"images_seen": seen, "threads": threads, "rate_scale": scale}
+    position |= {"tally": dict(tally)}
+    states.write(run, tensors, position, plan.config.report.keep_states)
 
 
-def restore(players: Players, run: Run) -> int:
-    """Puts the saved state back and returns the threads it was computed with; 0 where there is none, and the run begins at the beginning."""
-    saved = run.read_state()
+class Restored(NamedTuple):
+    """What a saved state says besides its tensors."""
+
+    threads: int = 0
+    """With which it was computed; 0 is not known."""
+    rate_scale: float = 1.0
+    tally: Any = None
+    """What the next report will be made of."""
+
+
+def restore(players: Players, run: Run, say: states.Say) -> Restored:
+    """Puts the newest sound state back; where there is none the players stay as they are, at the beginning.
+
+    ``say`` hears of states that were damaged. Raises ``RunError``.
+    """
+    saved = states.read(run, say)
     if saved is None:
-        return 0
+        return Restored()
     tensors, facts = saved
     try:
         for who, network in players.networks.items():
@@ -106,8 +131,9 @@ def restore(players: Players, run: Run) -> int:
                 )
             adam.load_state_dict({**adam.state_dict(), "state": moments})
         players.images_seen = int(facts["images_seen"])
-        return int(facts.get("threads", 0))
-    except (RuntimeError, KeyError, IndexError, ValueError) as error:
+        threads, scale = int(facts.get("threads", 0)), float(facts.get("rate_scale", 1.0))
+        return Restored(threads, scale, facts.get("tally"))
+    except (RuntimeError, KeyError, IndexError, ValueError, TypeError) as error:
         first = str(error).splitlines()[0]
         raise RunError(
             f"{run.state_file} does not fit this run ({first}); move it away to begin again."

@@ -138,6 +138,16 @@ class Console:
             yield Bar(self, progress, total, done)
 
 
+@contextmanager
+def board(run: Run, wanted: bool) -> Iterator[Board]:
+    """The board of a session, closed after it."""
+    made = Board(run, wanted)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 class Board:
     """TensorBoard events of a run, where the package is installed and the run wants them."""
 

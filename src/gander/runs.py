@@ -4,7 +4,7 @@ runs/00003-infogan-mnist-s0/
   config.toml      the settings, the resolved code specification and where they came from
   log.jsonl        one line per report        metrics.jsonl   one line per evaluation
   samples/         sheets at fixed seeds      weights/        generator, critic, averaged, as safetensors
-  state/           all that exact resuming needs: one safetensors file
+  state/           all that exact resuming needs: the newest saved state, and those before it in state/earlier/
   best/            the same again, as it was at its best evaluation, where one is kept
 """
 
@@ -13,28 +13,29 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import Any, TextIO
 
 from gander import config as configuration
+from gander import weights
 from gander.config import Config
-from gander.errors import RunError
-from gander.images import write
+from gander.errors import RunError, UnwritableFile
+from gander.images import PART, reason, write
 
 if sys.platform != "win32":
     import fcntl
 
-SCHEMA = 2  # 1: images between linear layers and convolutions lay channels first
 ROOT = Path("runs")
 BEST = "best"
+LOCK = ".lock"
 NUMBERED = re.compile(r"(\d{5})-(.+)")
 
 
@@ -57,6 +58,11 @@ class Run:
         return self.path / "state" / "state.safetensors"
 
     @property
+    def earlier_states(self) -> Path:
+        """The folder of the states that were saved before the newest one."""
+        return self.state_file.parent / "earlier"
+
+    @property
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
 
@@ -75,7 +81,19 @@ class Run:
 
     # ------------------------------------------------------------------ configuration
     def write_config(self, config: Config, extra: Mapping[str, Any]) -> None:
-        write(self.config_file, configuration.to_toml(config, {"schema": SCHEMA, **extra}).encode())
+        write(
+            self.config_file,
+            configuration.to_toml(config, {"schema": weights.SCHEMA, **extra}).encode(),
+        )
+
+    def begin(self, config: Config, extra: Mapping[str, Any]) -> None:
+        """The configuration of a new run, once its directory is held. Raises ``RunError`` where another was faster."""
+        if self.config_file.is_file():
+            raise RunError(
+                f"{self.path} was begun by another command just now; give the same command again to go on with it, or add "
+                f"--new."
+            )
+        self.write_config(config, extra)
 
     def read_config(self) -> Config:
         """The settings the run was made with."""
@@ -93,12 +111,7 @@ class Run:
             table = tomllib.loads(self.config_file.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise RunError(f"{self.config_file} cannot be read: {error}") from None
-        schema = table.get("schema", 0)
-        if schema != SCHEMA:
-            raise RunError(
-                f"{self.path} was written with schema {schema!r}, and this gander reads {SCHEMA}; "
-                f"install a matching version."
-            )
+        weights.check_schema(table.get("schema"), self.path)
         return table
 
     def origin(self) -> dict[str, Any]:
@@ -107,24 +120,47 @@ class Run:
         return {name: table.get(name, {}) for name in ("resolved", "provenance")}
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keeps a second trainer out of this directory; the system lets go when this process ends, however it ends."""
-        if sys.platform == "win32":  # it has no flock
-            yield
-            return
-        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
-                raise RunError(
-                    f"{self.path} is being trained by process {file.read().strip() or '?'}; wait until it is done, "
-                    f"or add --new to begin a new run."
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+    def held(self) -> Iterator[Hold]:
+        """Keeps a second trainer out of this directory, which is made if need be.
+
+        The system lets go when this process ends, however it ends. What other processes left half-written in it and are no longer there to
+        finish is cleared away.
+        """
+        lock = self.path / LOCK
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = lock.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise UnwritableFile(f"{self.path} cannot be written: {reason(error)}.") from None
+        with file:
+            if sys.platform != "win32":  # it has no flock
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    raise RunError(self._taken(file)) from None
+                file.truncate(0)
+                now = datetime.now().astimezone().isoformat(" ", "seconds")
+                file.write(f"{os.getpid()}\n{now}\n{shlex.join(['gander', *sys.argv[1:]])}\n")
+                file.flush()
+            self._clear_parts()
+            yield Hold(self, file)
+
+    def _taken(self, file: TextIO) -> str:
+        """By whom the directory is held, and what to do."""
+        file.seek(0)
+        process, since, command = (*(line.strip() for line in file.readlines(5000)), "", "", "")[:3]
+        doing = f" ({command[:200]}), since {since}" if command else ""
+        return (
+            f"{self.path} is being trained by process {process or '?'}{doing}. Wait until it is done or stop it with Ctrl-C "
+            f"where it runs, or add --new to begin a new run."
+        )
+
+    def _clear_parts(self) -> None:
+        for part in self.path.rglob(f".*{PART}"):
+            maker = part.name.removesuffix(PART).rpartition(".")[2]
+            if maker.isdecimal() and not _is_alive(int(maker)):
+                with suppress(OSError):
+                    part.unlink()
 
     @property
     def is_held(self) -> bool:
@@ -132,10 +168,10 @@ class Run:
         if sys.platform == "win32":
             return False
         try:
-            with (self.path / ".lock").open(encoding="utf-8") as file:
+            with (self.path / LOCK).open(encoding="utf-8") as file:
                 # Of a process that is gone the lock is free: there is no need to try it, which could be in another's way.
-                with suppress(PermissionError):  # somebody else's process
-                    os.kill(int(file.read() or "none"), 0)
+                if not _is_alive(int(file.readline(20) or "none")):
+                    return False
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -151,8 +187,12 @@ class Run:
                 out.seek(max(0, out.seek(0, os.SEEK_END) - 1))
                 cut = out.read(1) not in (b"", b"\n")  # the line before was cut off by a crash
                 out.write(b"\n" * cut + json.dumps(line).encode() + b"\n")
+                out.flush()
+                os.fsync(out.fileno())
         except OSError as error:
-            raise RunError(f"{self.path / file} cannot be written: {error.strerror}.") from None
+            raise UnwritableFile(
+                f"{self.path / file} cannot be written: {reason(error)}."
+            ) from None
 
     def lines(self, file: str = "log.jsonl") -> list[dict[str, Any]]:
         """The lines of a .jsonl file; a last line cut off by a crash is left out."""
@@ -181,51 +221,52 @@ class Run:
 
     def write_lines(self, file: str, lines: list[dict[str, Any]]) -> None:
         """Replaces a .jsonl file."""
-        write(self.path / file, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        with suppress(OSError):
+            if (self.path / file).read_bytes() == content:
+                return
+        write(self.path / file, content)
 
-    # ------------------------------------------------------------------ tensors
-    def write_state(self, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """All that exact resuming needs, in one file, replaced at once."""
-        write_tensors(self.state_file, tensors, facts)
 
-    def read_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The saved state and its facts; None when there is none yet."""
-        return read_tensors(self.state_file) if self.state_file.is_file() else None
+@dataclass(frozen=True)
+class Hold:
+    """The right to train in a run directory, as long as it is the one that was taken."""
+
+    run: Run
+    file: TextIO
+
+    def check(self) -> None:
+        """Raises ``UnwritableFile`` where the directory is no longer there, or is another one of the same name.
+
+        Writing on would make a folder of the same name that lacks all that was in it.
+        """
+        try:
+            there = os.stat(self.run.path / LOCK)
+            same = os.path.samestat(there, os.fstat(self.file.fileno()))
+        except OSError:
+            same = False
+        if not same:
+            raise UnwritableFile(
+                f"{self.run.path} has gone: it was moved, removed or replaced while it was trained; put it back, then give "
+                f"the same command again."
+            )
+
+
+def _is_alive(process: int) -> bool:
+    """Whether there is a process of that number on this machine."""
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # somebody else's
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _seen(line: Mapping[str, Any]) -> float:
     """The position of a line; one that tells none, or nonsense, stands at the beginning."""
     seen = line.get("images_seen")
     return seen if isinstance(seen, int | float) else 0
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """A safetensors file with facts (JSON) in its header."""
-    from safetensors.torch import save as to_safetensors
-
-    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    write(path, to_safetensors(plain, {"gander": json.dumps(dict(facts))}))
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the facts of a file written by ``write_tensors``."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("gander", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read as gander weights: {error}") from None
-    if not isinstance(facts, dict):
-        raise RunError(f"{path} is a safetensors file, but not one that gander wrote.")
-    schema = facts.get("schema", SCHEMA)
-    if schema != SCHEMA:
-        raise RunError(
-            f"{path} was written with schema {schema!r}, and this gander reads {SCHEMA}: the networks are laid out "
-            f"otherwise; train the run again, or install a matching version."
-        )
-    return tensors, facts
 
 
 # ---------------------------------------------------------------------- finding and making runs
@@ -269,7 +310,7 @@ def place(
         if run.path.exists() and not run.path.is_dir():
             raise RunError(f"--out {out} is a file; give a folder that is empty, new, or a run.")
         if not run.config_file.is_file():
-            if run.path.is_dir() and any(run.path.iterdir()):
+            if run.path.is_dir() and any(not _is_ours(p.name) for p in run.path.iterdir()):
                 raise RunError(
                     f"--out {out} holds other things and no run; give a folder that is empty, new, or a run."
                 )
@@ -287,6 +328,11 @@ def place(
         _refuse_changes(Run(mine[-1]), config, changeable)
     number = 1 + max((int(p.name[:5]) for p in numbered()), default=-1)
     return Run(ROOT / f"{number:05d}-{label}"), False
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a name is what a command leaves that was killed before the run began."""
+    return name == LOCK or (name.startswith(".") and name.endswith(PART))
 
 
 def _beside(path: Path) -> Path:

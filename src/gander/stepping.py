@@ -7,13 +7,14 @@ nothing but kernels, which a GPU records once and replays. The same numbers eith
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,12 +23,14 @@ from torch import Tensor
 from gander import rng
 from gander.codes import Values
 from gander.config import Config
+from gander.errors import Diverged
 from gander.plan import Plan
 from gander.players import Players, average, share_taken, state
 from gander.schedules import Turn, take_turns
 
 BLOCK_IMAGES = 16_384
 """Real images dealt to the device at once; two blocks ahead are some megabytes."""
+SUMMED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 AHEAD = 3  # blocks in the making: drawing 60 numbers for each of 250,000 images a second takes several cores
 
 
@@ -39,6 +42,8 @@ class Tally:
     images: int = 0
     steps: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
+    sound: dict[str, Tensor] = field(default_factory=dict)
+    """How often each term was added before its sum became no number, from which on it is none: it tells the step, and nobody waits for it."""
 
     def add(self, terms: Mapping[str, Tensor]) -> None:
         for name, term in terms.items():
@@ -46,21 +51,53 @@ class Tally:
                 self.sums[name].add_(term.detach())
             else:
                 self.sums[name] = term.detach().clone()
+                self.sound[name] = torch.zeros((), dtype=torch.int64, device=term.device)
+            self.sound[name].add_(self.sums[name].isfinite())
 
-    def means(self, critic_steps: int) -> dict[str, float]:
-        """The mean of each term over the steps of its player."""
-        often = ("critic", "real/", "fake/", "penalty/")
-        return {
-            name: float(total)
-            / max(1, self.steps * (critic_steps if name.startswith(often) else 1))
-            for name, total in self.sums.items()
-        }
+    def to_dict(self) -> dict[str, Any]:
+        """As it is kept with a saved state, so that the report it goes into is that of a run that was never stopped."""
+        sums = {name: (str(x.dtype)[6:], float(x)) for name, x in self.sums.items()}
+        sound = {name: int(count) for name, count in self.sound.items()}
+        return {"images": self.images, "steps": self.steps, "sums": sums, "sound": sound}
+
+    @classmethod
+    def from_dict(cls, said: Any, device: torch.device) -> Tally:
+        """The same again; an empty one for anything else."""
+        try:
+            sums = {
+                str(name): torch.tensor(float(x), dtype=SUMMED[kind], device=device)
+                for name, (kind, x) in said["sums"].items()
+            }
+            sound = {name: torch.tensor(int(said["sound"][name]), device=device) for name in sums}
+            return cls(images=int(said["images"]), steps=int(said["steps"]), sums=sums, sound=sound)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError):
+            return cls()
+
+    def means(self, config: Config, images_seen: int) -> dict[str, float]:
+        """The mean of each term over the steps of its player. Raises ``Diverged`` for one that is no number, with its step."""
+        sums = {name: float(total) for name, total in self.sums.items()}
+        broken = [name for name, total in sums.items() if not math.isfinite(total)]
+        if broken:
+            begun = images_seen // images_each(config) - self.steps
+            when = {n: int(self.sound[n]) // _often(n, config) for n in broken}
+            first = min(broken, key=lambda name: when[name])
+            step = begun + when[first] + 1
+            raise Diverged(
+                f"the term {first!r} became {sums[first]:g} in step {step:,}, after {step * images_each(config):,} images"
+            )
+        return {name: x / max(1, self.steps * _often(name, config)) for name, x in sums.items()}
 
     def begin_again(self) -> None:
         """Empty, from now on; the sums stay where a recorded iteration adds to them."""
         self.started, self.images, self.steps = time.monotonic(), 0, 0
-        for total in self.sums.values():
+        for total in (*self.sums.values(), *self.sound.values()):
             total.zero_()
+
+
+def _often(term: str, config: Config) -> int:
+    """How many times an iteration a term is taken: those of the critic's player at each of its steps."""
+    of_critic = term.startswith(("critic", "real/", "fake/", "penalty/"))
+    return config.game.critic_steps if of_critic else 1
 
 
 class Dealt(Protocol):
@@ -143,7 +180,7 @@ class Single:
             rng.seed_torch(self.plan.config.training.seed, stream, self._at(turn))
 
     def rates(self) -> Mapping[str, float | Tensor]:
-        return rates(self.plan.config, self.first)
+        return rates(self.plan, self.first)
 
     def share(self) -> float | Tensor:
         return share_taken(self.plan.config, self.first + images_each(self.plan.config))
@@ -200,16 +237,21 @@ def images_each(config: Config) -> int:
     return config.training.batch * config.game.critic_steps
 
 
-def rates(config: Config, images_seen: int) -> dict[str, float]:
+def rates(plan: Plan, images_seen: int) -> dict[str, float]:
     """The learning rate of each player at this position."""
-    optimiser = config.optimiser
-    share = images_seen / config.training.images
+    optimiser = plan.config.optimiser
+    share = images_seen / plan.config.training.images
     scale = min(1.0, 2 * (1 - share)) if optimiser.decay == "linear" else 1.0
-    players = ("critic", "generator", "recogniser")
-    third = config.game.recogniser == "joint" and bool(config.codes.recognised)
     return {
-        name: getattr(optimiser, f"{name}_rate") * scale for name in players[: 3 if third else 2]
+        name: getattr(optimiser, f"{name}_rate") * scale * plan.rate_scale
+        for name in learners(plan.config)
     }
+
+
+def learners(config: Config) -> tuple[str, ...]:
+    """Those who have an optimiser of their own."""
+    third = config.game.recogniser == "joint" and bool(config.codes.recognised)
+    return ("critic", "generator", "recogniser")[: 3 if third else 2]
 
 
 # ---------------------------------------------------------------------- dealt by the block
@@ -265,7 +307,8 @@ class Steps:
 
     def _changed(self) -> dict[str, Tensor]:
         sums = {f"sum.{name}": total for name, total in self.tally.sums.items()}
-        return {**state(self.players), **sums, "slot": self.slot}
+        sound = {f"sound.{name}": count for name, count in self.tally.sound.items()}
+        return {**state(self.players), **sums, **sound, "slot": self.slot}
 
     def _prepared(self) -> dict[str, Tensor]:
         """The next block, while those after it are in the making."""
@@ -327,8 +370,8 @@ def block(plan: Plan, first: int, count: int) -> dict[str, Tensor]:
             [share_taken(config, start + each) for start in starts], dtype=torch.float64
         ),
     }
-    for name in rates(config, first):
-        table = [rates(config, start)[name] for start in starts]
+    for name in learners(config):
+        table = [rates(plan, start)[name] for start in starts]
         parts[f"rate/{name}"] = torch.tensor(table, dtype=torch.float64)
     for name, values in known_of(plan, rows).items():
         parts[f"known/{name}"] = values.view(count, k, batch, *values.shape[1:])
@@ -344,6 +387,6 @@ def streams(config: Config) -> list[str]:
     fresh = ["critic"]
     if config.game.schedule == "alternate":
         fresh.append("generator")
-    if "recogniser" in rates(config, 0):
+    if "recogniser" in learners(config):
         fresh.append("recogniser")
     return fresh

@@ -6,30 +6,26 @@ random is a function of (seed, position), so the same command resumes to the sam
 
 from __future__ import annotations
 
-import platform
-import shlex
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 
-from gander import __version__, appraisal, engine, health, progress, report, runs, sheets
+from gander import appraisal, health, mishaps, progress, provenance, report, runs, sheets
 from gander import best as keeping
 from gander.appraisal import Appraisal
 from gander.config import CHANGEABLE, Config, differences
-from gander.errors import ConfigError
+from gander.errors import ConfigError, Diverged
 from gander.pace import Pace
 from gander.plan import Plan, as_before, configured, make_plan
 from gander.players import Players, make_players, model_of, restore, save
-from gander.runs import Run
+from gander.runs import Hold, Run
 from gander.stepping import Steps, Tally, step
 
 
@@ -79,7 +75,7 @@ def rolled_back(plan: Plan, run: Run, console: progress.Console) -> bool:
         anew = bool(differences(run.read_config(), plan.config))
         changes = keeping.roll_back(run, plan.config)
         report.write_report(run)
-    console.say(f"rolled back {run.path} to the best: {kept}")
+    console.say(f"rolled back {run.path} to {kept}")
     for change in changes:
         console.say(f"  from here on {change}")
     if not anew:
@@ -95,18 +91,14 @@ def play(
     plan: Plan, run: Run, resumed: bool, minutes: float | None, console: progress.Console
 ) -> Path:
     """Trains a plan in a run directory, from its saved state if there is one; one trainer at a time."""
-    players, threads = make_players(plan), 0
+    with mishaps.answered(plan, run):
+        players = make_players(plan)
     watch = appraisal.prepare(plan, run, console.say)
     if watch is not None:
         appraisal.rehearse(watch, players)
-    if not resumed:
-        run.write_config(plan.config, provenance(plan))
-    with run.held():
-        if resumed:
-            threads = restore(players, run)
-            run.rewind(players.images_seen)
-            keeping.forget_future(run, players.images_seen)
-            run.write_config(plan.config, run.origin())
+    with run.held() as hold, mishaps.answered(plan, run):
+        table = Table(plan, players, run, hold, console, watch)
+        threads = _seated(table, resumed)
         console.begin(plan, run, players.images_seen, resumed)
         if watch is not None and _still_due(watch, players):
             appraisal.appraise(watch, players)
@@ -115,10 +107,59 @@ def play(
             decays = plan.config.optimiser.decay != "none"
             console.already_done(run, players.images_seen, decays)
         else:
-            pace = Pace(plan, plan.config.training.threads or threads or plan.machine.threads)
-            _play(plan, players, run, minutes, console, watch, pace)
+            _play_on(table, minutes, threads)
         say_best(run, console)
     return run.path
+
+
+@dataclass
+class Table:
+    """All that a session of training is played with."""
+
+    plan: Plan
+    players: Players
+    run: Run
+    hold: Hold
+    console: progress.Console
+    watch: Appraisal | None
+    tally: Tally = field(default_factory=Tally)
+    """What the next report will be made of."""
+
+    @property
+    def config(self) -> Config:
+        return self.plan.config
+
+
+def _seated(table: Table, resumed: bool) -> int:
+    """Puts everything where the run goes on, or begins; returns the threads it was computed with, 0 where that is not known."""
+    plan, players, run, say = table.plan, table.players, table.run, table.console.say
+    if not resumed:
+        run.begin(plan.config, provenance.of(plan))
+        return 0
+    restored = restore(players, run, say)
+    run.rewind(players.images_seen)
+    keeping.forget_future(run, players.images_seen)
+    tables, moved = provenance.changed(run.origin(), plan, players.images_seen)
+    run.write_config(plan.config, tables)
+    if moved:
+        say(moved)
+    table.plan = replace(plan, rate_scale=restored.rate_scale)
+    table.tally = Tally.from_dict(restored.tally, plan.machine.device)
+    return restored.threads
+
+
+def _play_on(table: Table, minutes: float | None, threads: int) -> None:
+    """Plays until the end or the deadline; a run that diverges goes back to its last good state as often as its settings say."""
+    threads = table.config.training.threads or threads or table.plan.machine.threads
+    pace = Pace(table.plan, threads)
+    deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    while True:
+        try:
+            return _play(table, deadline, pace)
+        except Diverged as error:
+            plan, players, say = table.plan, table.players, table.console.say
+            table.plan = pace.plan = mishaps.rescued(plan, players, table.run, error, say)
+            table.tally = Tally()
 
 
 def _still_due(watch: Appraisal, players: Players) -> bool:
@@ -127,24 +168,17 @@ def _still_due(watch: Appraisal, players: Players) -> bool:
     return appraisal.due(watch.config, seen) and appraisal.missing(watch.run, seen)
 
 
-def _play(
-    plan: Plan,
-    players: Players,
-    run: Run,
-    minutes: float | None,
-    console: progress.Console,
-    watch: Appraisal | None,
-    pace: Pace,
-) -> None:
+def _play(table: Table, deadline: float, pace: Pace) -> None:
+    plan, players, run, console = table.plan, table.players, table.run, table.console
     config, total = plan.config, plan.config.training.images
-    deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     saved_at = time.monotonic()
     before = _seconds_so_far(run)
-    tally = Tally()
-    board = progress.Board(run, config.report.tensorboard)
+    tally = table.tally
+    tally.started = time.monotonic()
     with (
         interruptible() as interrupted,
         console.bar(total, players.images_seen) as bar,
+        progress.board(run, config.report.tensorboard) as board,
         stepper(plan, players, tally) as take_step,
     ):
         while players.images_seen < total:
@@ -156,21 +190,25 @@ def _play(
             last = players.images_seen >= total
             last = last or time.monotonic() > deadline or bool(interrupted)
             due = appraisal.due(config, players.images_seen)
-            if last or tally.images >= config.report.log_images:
+            save_now = last or due or time.monotonic() - saved_at > config.report.save_seconds
+            line_now = last or tally.images >= config.report.log_images
+            sheet_now = last or _crossed(players.images_seen, config.report.sample_images, config)
+            if save_now or line_now or sheet_now:
+                table.hold.check()
+            if line_now:
                 before += write_line(plan, players, run, tally, before, bar, board)
                 tally.begin_again()
-            if last or _crossed(players.images_seen, config.report.sample_images, config):
+            if sheet_now:
                 sheets.write_samples(model_of(plan, players), run.samples)
-            if last or due or time.monotonic() - saved_at > config.report.save_seconds:
-                engine.check_finite(tally.means(config.game.critic_steps), players.images_seen)
-                save(plan, players, run)
+            if save_now:
+                tally.means(config, players.images_seen)
+                save(plan, players, run, tally.to_dict())
                 saved_at = time.monotonic()
-            if due and watch is not None and not interrupted:
-                took = appraisal.appraise(watch, players)
+            if due and table.watch is not None and not interrupted:
+                took = appraisal.appraise(table.watch, players)
                 tally.started, pace.looked = tally.started + took, pace.looked + took
             if last:
                 break
-    board.close()
     report.write_report(run)
     console.end(run, players.images_seen, total, bool(interrupted))
     if interrupted:
@@ -204,31 +242,6 @@ def say_best(run: Run, console: progress.Console) -> None:
         )
 
 
-def provenance(plan: Plan) -> dict[str, Any]:
-    """The resolved specification, what was found, and on what it was made."""
-    return {
-        "resolved": {
-            "family": plan.spec.family,
-            "line": str(plan.spec),
-            "shape": list(plan.images.shape),
-            "data": plan.images.name,
-            "found": list(plan.images.found),
-            "factors": list(plan.images.factors),
-            "fingerprint": plan.images.fingerprint,
-            "codes": plan.spec.to_dict(),
-        },
-        "provenance": {
-            "gander": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "machine": f"{platform.system()} {platform.machine()}",
-            "engine": plan.machine.description,
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": shlex.join(["gander", *sys.argv[1:]]),
-        },
-    }
-
-
 # ---------------------------------------------------------------------- reports
 def write_line(
     plan: Plan,
@@ -240,8 +253,7 @@ def write_line(
     board: progress.Board,
 ) -> float:
     """Writes and shows one line: terms, speed, information and health. Returns the seconds it covers."""
-    terms = tally.means(plan.config.game.critic_steps)
-    engine.check_finite(terms, players.images_seen)
+    terms = tally.means(plan.config, players.images_seen)
     seconds = time.monotonic() - tally.started
     check = health.examine(model_of(plan, players), plan.images, players.images_seen)
     line = {

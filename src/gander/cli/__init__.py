@@ -11,9 +11,8 @@ from cyclopts import CycloptsError
 
 from gander.cli import benching, drawing, editing, handing, laboratory, measuring, reading, training
 from gander.cli.options import app
-from gander.errors import GanderError
+from gander.errors import GanderError, is_out_of_memory
 
-OUT_OF_MEMORY = ("not enough memory", "out of memory", "can't allocate memory")
 COMMANDS = (
     training,
     drawing,
@@ -58,7 +57,7 @@ def run(arguments: list[str]) -> int:
         _complain(f"there is not enough memory for this. {error}".rstrip())
         return 1
     except RuntimeError as error:  # how PyTorch says it
-        if not any(word in str(error).lower() for word in OUT_OF_MEMORY):
+        if not is_out_of_memory(error):
             raise
         _complain(f"there is not enough memory for this: {str(error).strip().splitlines()[0]}")
         return 1

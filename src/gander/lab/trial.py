@@ -142,7 +142,7 @@ def _to_the_turn(trial: Trial) -> Turn:
     plan, players = trial.plan, trial.players
     config, game = plan.config, players.game
     seed, batch = config.training.seed, config.training.batch
-    for name, rate in rates(config, players.images_seen).items():
+    for name, rate in rates(plan, players.images_seen).items():
         plan.machine.set_rate(players.optimisers[name], rate)
     for _ in range(trial.critic_steps - 1):
         first = players.images_seen

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from gander import runs
+from gander import weights
 from gander.data import Data
 from gander.errors import RunError
 from gander.judge import Judge, cache, recipe
@@ -52,8 +52,8 @@ def kept(key: str, data: Data, features: Features) -> Tensor:
     path = cache() / "features" / f"{digest}.safetensors"
     if path.is_file():
         with contextlib.suppress(RunError, KeyError):  # a damaged file is made again
-            return runs.read_tensors(path)[0]["features"]
+            return weights.read(path)[0]["features"]
     made = features.of_images(data.images)
     with contextlib.suppress(RunError, OSError):  # a cache that cannot be written costs time
-        runs.write_tensors(path, {"features": made}, {"data": data.name, "split": data.split})
+        weights.write(path, {"features": made}, {"data": data.name, "split": data.split})
     return made

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gander import rng, runs
+from gander import rng, weights
 from gander.data import Data
 from gander.errors import RunError
 from gander.judge import cache
@@ -149,14 +149,14 @@ def references(train: Data, test: Data) -> tuple[Likelihood, Likelihood]:
     path = cache() / "parzen" / f"{digest}.safetensors"
     if path.is_file():
         with contextlib.suppress(RunError, KeyError):  # a damaged file is made again
-            table = runs.read_tensors(path)[0]["references"].tolist()
+            table = weights.read(path)[0]["references"].tolist()
             return Likelihood(*table[0]), Likelihood(*table[1])
     held, unseen = validation_images(train), flat(test.images)
     real = likelihood(real_centres(train), held, unseen)
     means = likelihood(centroids(train), held, unseen)
     rows = [[found.mean, found.error, found.sigma] for found in (real, means)]
     with contextlib.suppress(RunError, OSError):  # a cache that cannot be written costs time
-        runs.write_tensors(
+        weights.write(
             path,
             {"references": torch.tensor(rows, dtype=torch.float64)},
             {"data": train.name, "version": VERSION},
