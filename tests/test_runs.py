@@ -49,6 +49,20 @@ def test_runs_are_numbered_and_the_same_command_finds_its_own(here):
         assert place(config(**options), "squares", None, False) == (Run(path), True)
 
 
+def test_commands_started_at_once_get_numbers_of_their_own(here):
+    """Each has looked for its number before any of them has made its directory."""
+    placed = [place(config(seed=seed), "squares", None, False)[0] for seed in range(3)]
+    assert {run.path.name[:5] for run in placed} == {"00000"}
+    made = [runs.claimed(run).path.name for run in placed]
+    assert made == ["00000-gan-squares-s0", "00001-gan-squares-s1", "00002-gan-squares-s2"]
+    again = runs.claimed(placed[0])  # its own name is no other's
+    assert again == placed[0]
+    # killed before it began, a command finds its directory again
+    assert place(config(seed=2), "squares", None, False) == (Run(runs.ROOT / made[2]), False)
+    own = Run(here / "mine")
+    assert runs.claimed(own) == own and not own.path.exists()
+
+
 def test_numbers_go_on_after_the_largest_even_past_gaps_and_strangers(here):
     for name in ("00007-x", "notes", "0008-short", "000009-long"):
         (here / "runs" / name).mkdir(parents=True)

@@ -310,7 +310,7 @@ def place(
         if run.path.exists() and not run.path.is_dir():
             raise RunError(f"--out {out} is a file; give a folder that is empty, new, or a run.")
         if not run.config_file.is_file():
-            if run.path.is_dir() and any(not _is_ours(p.name) for p in run.path.iterdir()):
+            if run.path.is_dir() and not _is_as_good_as_empty(run.path):
                 raise RunError(
                     f"--out {out} holds other things and no run; give a folder that is empty, new, or a run."
                 )
@@ -326,13 +326,39 @@ def place(
                 if not _changes(Run(path), config, allowed):
                     return Run(path), True
         _refuse_changes(Run(mine[-1]), config, changeable)
+    for path in numbered():
+        if path.name[6:] == label and _is_as_good_as_empty(path) and not new:
+            return Run(path), False
     number = 1 + max((int(p.name[:5]) for p in numbered()), default=-1)
     return Run(ROOT / f"{number:05d}-{label}"), False
 
 
-def _is_ours(name: str) -> bool:
-    """Whether a name is what a command leaves that was killed before the run began."""
-    return name == LOCK or (name.startswith(".") and name.endswith(PART))
+def claimed(run: Run) -> Run:
+    """The run that is to begin, its directory made; with the next number where another command has taken its own meanwhile.
+
+    Several commands that are started at once, as one for each seed, so get numbers of their own. Raises ``UnwritableFile``.
+    """
+    named = NUMBERED.fullmatch(run.path.name)
+    if run.path.parent != ROOT or named is None:
+        return run
+    try:
+        ROOT.mkdir(exist_ok=True)
+        with (ROOT / LOCK).open("a") as file:
+            if sys.platform != "win32":
+                fcntl.flock(file, fcntl.LOCK_EX)
+            others = {int(p.name[:5]) for p in numbered() if p != run.path}
+            number = int(named[1]) if int(named[1]) not in others else 1 + max(others)
+            path = ROOT / f"{number:05d}-{named[2]}"
+            path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UnwritableFile(f"{ROOT} cannot be written: {reason(error)}.") from None
+    return Run(path)
+
+
+def _is_as_good_as_empty(folder: Path) -> bool:
+    """Whether there is nothing in it but what a command leaves that was killed before its run began."""
+    names = (p.name for p in folder.iterdir())
+    return all(n == LOCK or (n.startswith(".") and n.endswith(PART)) for n in names)
 
 
 def _beside(path: Path) -> Path:

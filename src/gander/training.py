@@ -96,6 +96,9 @@ def play(
     watch = appraisal.prepare(plan, run, console.say)
     if watch is not None:
         appraisal.rehearse(watch, players)
+    if not resumed:
+        run = runs.claimed(run)
+        watch = replace(watch, run=run) if watch is not None else None
     with run.held() as hold, mishaps.answered(plan, run):
         table = Table(plan, players, run, hold, console, watch)
         threads = _seated(table, resumed)
