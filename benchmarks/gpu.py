@@ -140,6 +140,20 @@ def resumed(data: Data, device: str, settings: tuple[str, ...]) -> dict[str, Any
     }
 
 
+def repeated(data: Data, device: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Whether ``--deterministic`` gives the same bits twice, recorded; and, to know what it is worth, whether two runs without it do."""
+    found: dict[str, Any] = {"steps": STEPS}
+    for name, how in (("deterministic", "true"), ("otherwise", "false")):
+        plan = planned(data, device, "infogan", f"deterministic={how}", *settings)
+        one, other = make_players(plan), make_players(plan)
+        for players in (one, other):
+            taken(plan, players, STEPS, recorded=True)
+        first, second = state(one), state(other)
+        found[name] = all(torch.equal(first[key], second[key]) for key in first)
+    say(f"the same bits twice: {found}")
+    return found | {"right": found["deterministic"]}
+
+
 # ---------------------------------------------------------------------- how fast
 def timed(plan: Plan, seconds: float, recorded: bool, compiled: bool = False) -> dict[str, Any]:
     """Images/s of a plan in chunks, after warming up; a recording is made before."""
@@ -166,6 +180,7 @@ def timed(plan: Plan, seconds: float, recorded: bool, compiled: bool = False) ->
         "batch": plan.config.training.batch,
         "precision": plan.machine.precision,
         "recorded": recorded,
+        "deterministic": plan.config.training.deterministic,
         "compiled": compiled,
         "images_per_second": spread(speeds),
         "finite": all(bool(torch.isfinite(total)) for total in tally.sums.values()),
@@ -179,6 +194,8 @@ def throughput(data: Data, device: str, asked: argparse.Namespace) -> list[dict[
     ways += [("infogan", ("schedule=alternate",), batch, True) for batch in asked.batches[:4:3]]
     ways += [("infogan", ("schedule=one-stage",), batch, False) for batch in asked.batches[:4:3]]
     ways += [("infogan", ("precision=fp32",), asked.batches[-1], True)]
+    exact = ("schedule=one-stage", "deterministic=true")
+    ways += [("infogan", exact, batch, True) for batch in asked.batches[:4:3]]
     for preset in ("gan", "cgan", "acgan", "infogan-lsgan"):
         ways.append((preset, (), asked.batches[min(3, len(asked.batches) - 1)], True))
     found = []
@@ -215,7 +232,7 @@ def bounds(
     found: list[dict[str, Any]] = []
     known: dict[str, ceilings.Ceilings] = {}
     for line in lines:
-        if line["preset"] != "infogan" or not line["recorded"]:
+        if line["preset"] != "infogan" or not line["recorded"] or line["deterministic"]:
             continue
         how = [f"{key}={line[key]}" for key in ("schedule", "batch", "precision")]
         plan = planned(data, device, "infogan", *settings, *how)
@@ -291,6 +308,7 @@ def main() -> int:
     proofs = {
         "agreement": agreement(data, asked.device, asked.presets, settings),
         "resumed": resumed(data, asked.device, settings),
+        "repeated": repeated(data, asked.device, settings),
     }
     lines = throughput(data, asked.device, asked)
     speed = {
@@ -304,7 +322,8 @@ def main() -> int:
     record["parts"] = {"recorded": proofs, "speed": speed}
     record["took_seconds"] = round(time.monotonic() - began, 1)
     best = max(line["images_per_second"]["median"] for line in lines)
-    right = all(line["right"] for line in [*proofs["agreement"], proofs["resumed"]])
+    shown = [*proofs["agreement"], proofs["resumed"], proofs["repeated"]]
+    right = all(line["right"] for line in shown)
     right = right and all(line["finite"] for line in lines)
     say(f"best: {best:,.0f} images/s; recorded steps are {'right' if right else 'WRONG'}")
     text = json.dumps(record, indent=1)

@@ -48,6 +48,7 @@ def test_the_record_of_a_gpu_needs_pytorch_and_the_checkout_alone(tmp_path):
         for schedule in ("alternate", "reuse", "one-stage")
     }
     assert all(one["right"] and one["same_bits"] for one in proofs["agreement"])
+    assert proofs["repeated"]["right"]
     assert proofs["resumed"]["right"] and proofs["resumed"]["tensors"] > 100
     assert all(
         line["images_per_second"]["n"] == 3 and line["finite"] for line in speed["throughput"]
@@ -55,7 +56,7 @@ def test_the_record_of_a_gpu_needs_pytorch_and_the_checkout_alone(tmp_path):
     assert all(0 < one["fraction"]["median"] < 1 for one in speed["bound"])
     page = records.blocks("gpu", records.read(tmp_path))
     assert "Not a record" in page and "| infogan | one-stage |" in page
-    assert "0 of" in page
+    assert "0 of" in page and "end in the same bits with `--deterministic`" in page
 
 
 def test_without_a_gpu_it_says_so(tmp_path):

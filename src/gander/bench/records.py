@@ -224,6 +224,13 @@ def _recorded(name: str, measured: Mapping[str, Any]) -> list[str]:
     cut = measured["resumed"]
     heads = ("preset", "schedule", "largest difference of a term", "all bits the same")
     told = f"Cut in the middle of {cut['steps']} iterations and resumed, {cut['different']} of {cut['tensors']} tensors differ from the uncut run."
+    twice = measured.get("repeated")
+    if twice:
+        same = {True: "the same bits", False: "other bits"}
+        told += (
+            f" Two runs of {twice['steps']} iterations end in {same[twice['deterministic']]} with `--deterministic` and in "
+            f"{same[twice['otherwise']]} without."
+        )
     return [*table(heads, lines), "", told]
 
 
@@ -233,11 +240,11 @@ def _gpu_speed(name: str, measured: Mapping[str, Any]) -> list[str]:
     lines = []
     for one in [*measured["throughput"], *([measured["compiled"]] if _ran(measured) else [])]:
         said = one["images_per_second"]
-        how = ("recorded" if one["recorded"] else "kernel by kernel") + (
-            ", compiled" if one["compiled"] else ""
-        )
+        how = "recorded" if one["recorded"] else "kernel by kernel"
+        how += ", compiled" * one["compiled"] + ", deterministic" * one.get("deterministic", False)
         key = (one["schedule"], one["batch"], one["precision"])
         of = reached.get(key) if one["preset"] == "infogan" and one["recorded"] else None
+        of = None if one.get("deterministic") else of
         bound = f"{of['fraction']['median']:.1%}, {of['binds']}" if of else ""
         lines.append(
             (
