@@ -25,7 +25,7 @@ WAYS = {
     "decaying": ("decay=linear", "average_halflife=64"),
     "augmented": (f"augment={','.join(AUGMENTATIONS)}", "schedule=reuse", "critic_steps=2"),
 }
-GAME = {"infogan": list(WAYS), "infogan-lsgan": ["alternate", "reuse", "augmented"]}
+GAME = {"infogan": list(WAYS), "infogan-lsgan": ["alternate", "reuse"]}
 ALL = [(p, way) for p in config.preset_names() for way in GAME.get(p, ["alternate", "one-stage"])]
 
 
