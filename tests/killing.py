@@ -36,24 +36,26 @@ PENALTIES = ("r1=0.1", "r2=0.1", "gradient=1")
 CASES = {
     "gan": ("gan",),
     "gan one-stage": ("gan", "schedule=one-stage", "backbone=mlp"),
+    "gan augmented": ("gan", "augment=flip,rotate,shift,cutout", "precision=bf16"),
     "gan penalised": ("gan", "precision=bf16", *PENALTIES),
     "cgan": ("cgan", "precision=bf16"),
     "cgan reuse": ("cgan", "schedule=reuse", "critic_norm=spectral"),
     "cgan one-stage penalised": ("cgan", "schedule=one-stage", "r1=1", "decay=linear"),
     "cgan article": ("cgan-embed", "backbone=article"),
     "acgan": ("acgan", "decay=linear"),
-    "acgan reuse": ("acgan", "schedule=reuse", "precision=bf16"),
+    "acgan reuse augmented": ("acgan", "schedule=reuse", "precision=bf16", "augment=rotate,scale"),
     "acgan one-stage": ("acgan", "schedule=one-stage", "r2=0.1"),
     "acgan resnet": ("acgan", "backbone=resnet", "critic_steps=2"),
     "infogan": ("infogan", *EVALUATED),
     "infogan alternate penalised": ("infogan", "schedule=alternate", *PENALTIES, *EVALUATED),
     "infogan reuse": ("infogan", "schedule=reuse", "precision=bf16", "decay=linear", *EVALUATED),
     "infogan one-stage": ("infogan", "schedule=one-stage", "precision=bf16"),
+    "infogan augmented": ("infogan", "augment=shift,brightness", "r1=0.1", *EVALUATED),
     "infogan-lsgan": ("infogan-lsgan", *EVALUATED),  # dropout, two critic steps, three optimisers
     "acgan-infogan": ("acgan-infogan", "tensorboard=true", "precision=bf16", *EVALUATED),
 }
-FEW = ("gan one-stage", "cgan reuse", "acgan reuse", "infogan alternate penalised")
-"""What the short version plays: every member, every schedule, both precisions, penalties, evaluations."""
+FEW = ("gan one-stage", "cgan reuse", "acgan reuse augmented", "infogan alternate penalised")
+"""What the short version plays: every member, every schedule, both precisions, penalties, augmentation, evaluations."""
 ALONE, IMPORTS = 0.15, 2.0
 """Share of the kills at any moment that are of a command started anew, and the seconds it takes to begin."""
 CALLS = ("replace", "fsync", "link", "rename", "unlink")

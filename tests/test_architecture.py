@@ -12,7 +12,7 @@ import gander
 SOURCE = Path(gander.__file__).parent
 FLOORS = [
     {"errors", "rng", "headings"},
-    {"kinds", "objectives", "penalties"},
+    {"kinds", "objectives", "penalties", "augmentations"},
     {"spelling", "norms", "images", "filling"},
     {"codes", "reels"},
     {"conditioning", "backbones"},

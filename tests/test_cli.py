@@ -159,6 +159,7 @@ def test_every_form_of_a_setting_means_the_same(here, capsys):
             "backbones",
             "kinds",
             "schedules",
+            "augmentations",
             "settings",
         ],
     ],

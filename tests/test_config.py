@@ -34,6 +34,8 @@ def another(section, name):
         return next(backbone for backbone in backbones.names() if backbone != setting.default)
     if name == "objective":
         return next(objective for objective in OBJECTIVES if objective != setting.default)
+    if name == "augment":
+        return "flip,shift"
     if kind is bool:
         return not setting.default
     if kind is str:

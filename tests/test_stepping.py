@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import gander
 import tiny
 from gander import config, pace, states, stepping
+from gander.augmentations import AUGMENTATIONS
 from gander.engine import Engine
 from gander.pace import Pace
 from gander.players import make_players, state
@@ -22,6 +23,7 @@ WAYS = {
     "one-stage": ("schedule=one-stage",),
     "three critic steps": ("critic_steps=3", "gradient=1"),
     "decaying": ("decay=linear", "average_halflife=64"),
+    "augmented": (f"augment={','.join(AUGMENTATIONS)}", "schedule=reuse", "critic_steps=2"),
 }
 GAME = {"infogan": list(WAYS), "infogan-lsgan": ["alternate", "reuse"]}
 ALL = [(p, way) for p in config.preset_names() for way in GAME.get(p, ["alternate", "one-stage"])]
@@ -65,7 +67,8 @@ def test_recording_leaves_players_as_they_were_also_where_nothing_was_trained_ye
 
 
 def test_a_block_is_what_the_host_would_deal_at_each_position():
-    plan = tiny.plan("acgan-infogan", "critic_steps=2", "decay=linear", images=40 * tiny.BATCH)
+    settings = ("critic_steps=2", "decay=linear", "augment=shift,cutout")
+    plan = tiny.plan("acgan-infogan", *settings, images=40 * tiny.BATCH)
     first, batch = 6 * tiny.BATCH, tiny.BATCH
     parts = block(plan, first, 3)
     for i in range(3):

@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from gander import backbones
+from gander import augmentations, backbones
 from gander.codes import CODE_KEYS, CodeSpec
 from gander.errors import ConfigError, choose
 from gander.objectives import OBJECTIVES
@@ -74,6 +74,11 @@ class GameSettings:
     r1: float = setting(0.0, "weight of the R1 penalty, ½|∇D|² on real images", 0)
     r2: float = setting(0.0, "weight of the R2 penalty, ½|∇D|² on generated images", 0)
     gradient: float = setting(0.0, "weight of the gradient penalty (|∇D| - 1)² in between", 0)
+    augment: str = setting(
+        "",
+        "transformations under which the critic sees every image, of `gander list augmentations`, as flip,shift,cutout; "
+        "empty is none",
+    )
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,7 @@ SETTINGS: dict[str, dict[str, dataclasses.Field[Any]]] = {
 }
 CHANGEABLE = frozenset(
     {f"optimiser.{name}" for name in SETTINGS["optimiser"]}
-    | {"game.r1", "game.r2", "game.gradient", "training.images"}
+    | {"game.r1", "game.r2", "game.gradient", "game.augment", "training.images"}
 )
 """Settings that may be others from some position on: no network and no order of images depends on them."""
 TOP = ("preset", "about", "schema", "resolved", "provenance")
@@ -331,6 +336,9 @@ def from_dict(table: Mapping[str, Any]) -> Config:
     codes = table["codes"]
     spec = CodeSpec.parse(codes) if isinstance(codes, str) else CodeSpec.from_dict(codes)
     built = {name: _section(name, table.get(name, {})) for name in SECTIONS}
+    # in the order of application: however it is written, it is the same run
+    looks = ",".join(augmentations.named(built["game"].augment))
+    built["game"] = dataclasses.replace(built["game"], augment=looks)
     config = Config(codes=spec, preset=str(table.get("preset", "custom")), **built)
     backbones.find(config.model.backbone)
     if config.game.objective not in OBJECTIVES:

@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from gander import augmentations
 from gander.codes import Code, CodeSpec, Told, Values
 from gander.conditioning import SteeredGenerator
 from gander.critic import Critic, Verdict
@@ -39,7 +40,7 @@ joint: a third optimiser over both networks, in a step of its own (the tutorials
 
 
 class Fakes(NamedTuple):
-    """Drawn images and what they were drawn from; ``images`` still hang on the generator's graph."""
+    """Drawn images as the critic sees them and what they were drawn from; ``images`` still hang on the generator's graph."""
 
     values: Values
     told: dict[str, Told]
@@ -64,7 +65,9 @@ class Game:
     """Two players, one specification, one objective. Knows no device, optimiser or file.
 
     ``real`` is (B, C, H, W) in [-1, 1]; ``known`` the given codes' values of its rows (missing ones marked);
-    ``drawn`` every code's values, drawn for these rows.
+    ``drawn`` every code's values, drawn for these rows, and beside them the numbers of ``augment``: transformations under which the
+    critic sees every image, real or generated. Penalties are on its slope at the images it sees, and what it sees is what the
+    recogniser reads.
     """
 
     spec: CodeSpec
@@ -73,11 +76,17 @@ class Game:
     objective: Objective
     recogniser: Recogniser = "critic"
     penalties: Mapping[str, float] = field(default_factory=dict)
+    augment: tuple[str, ...] = ()
 
     def fakes(self, known: Values, drawn: Values) -> Fakes:
         """Images for both players to look at."""
         values = self.spec.overlay(drawn, known)
-        return Fakes(values, self.spec.reveal(values, known), self.generator(values))
+        images = augmentations.seen(self.augment, self.generator(values), drawn, "fake")
+        return Fakes(values, self.spec.reveal(values, known), images)
+
+    def reals(self, real: Tensor, drawn: Values) -> Tensor:
+        """Real images as the critic sees them."""
+        return augmentations.seen(self.augment, real, drawn, "real")
 
     def critic_terms(
         self, real: Tensor, known: Values, drawn: Values, fakes: Fakes | None = None
@@ -87,6 +96,7 @@ class Game:
             with torch.no_grad():
                 fakes = self.fakes(known, drawn)
         values, told, fake = fakes.values, fakes.told, fakes.images.detach()
+        real = self.reals(real, drawn)
         feels = self.recogniser == "critic"
         on_fake = self.critic(fake, told, real=False, trunk_feels=feels)
         on_real = self.critic(real, told, real=True, trunk_feels=feels)
@@ -104,7 +114,7 @@ class Game:
         on_real = on_fake.logit[:0]
         if self.objective.paired:
             with torch.no_grad():
-                on_real = self.critic(real, told, real=True).logit
+                on_real = self.critic(self.reals(real, drawn), told, real=True).logit
         terms = {"generator": self.objective.generator(on_fake.logit, on_real).mean()}
         if self.recogniser != "joint":
             terms |= _tagged("draws", self.spec.recognition(on_fake.params, values))
@@ -115,7 +125,7 @@ class Game:
 
         Every term hangs on both networks: whoever steps must take the gradient of its own parameters alone (``schedules``).
         """
-        fakes = self.fakes(known, drawn)
+        fakes, real = self.fakes(known, drawn), self.reals(real, drawn)
         on_fake = self.critic(fakes.images, fakes.told, real=False)
         on_real = self.critic(real, fakes.told, real=True)
         critic = {"critic": self.objective.critic(on_fake.logit, on_real.logit).mean()}
@@ -140,12 +150,11 @@ class Game:
 
     def recognition_terms(self, real: Tensor, known: Values, drawn: Values) -> Terms:
         """The third player's terms under ``joint``: both networks make the codes readable."""
-        values = self.spec.overlay(drawn, known)
-        told = self.spec.reveal(values, known)
-        on_fake = self.critic(self.generator(values), told, real=False)
+        values, told, fake = self.fakes(known, drawn)
+        on_fake = self.critic(fake, told, real=False)
         terms = _tagged("draws", self.spec.recognition(on_fake.params, values))
         if any(code.recognised for code in self.spec.given):
-            on_real = self.critic(real, told, real=True)
+            on_real = self.critic(self.reals(real, drawn), told, real=True)
             terms |= _tagged("reads", self.spec.recognition(on_real.params, known))
         return terms
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gander import backbones, config, data, metrics
+from gander.augmentations import AUGMENTATIONS
 from gander.errors import UseError, choose
 from gander.kinds import KINDS
 from gander.objectives import OBJECTIVES
@@ -22,6 +23,7 @@ def listing(what: str = "") -> str:
         "backbones": _backbones,
         "kinds": lambda: {name: _first(kind.__doc__) for name, kind in KINDS.items()},
         "schedules": lambda: SCHEDULES,
+        "augmentations": lambda: {name: one.about for name, one in AUGMENTATIONS.items()},
         "settings": _settings,
     }
     if what and what not in topics:

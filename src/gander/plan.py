@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from gander import backbones, data, engine, kinds, rng
+from gander import augmentations, backbones, data, engine, kinds, rng
 from gander import config as configuration
 from gander.codes import CodeSpec
 from gander.config import Config, DataSettings, TrainingSettings
@@ -46,6 +46,7 @@ class Plan:
             objective=OBJECTIVES[game.objective],
             recogniser=game.recogniser,
             penalties=penalties,
+            augment=augmentations.named(game.augment),
         )
 
 

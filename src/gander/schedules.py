@@ -41,7 +41,7 @@ class Turn:
     real: Tensor
     known: Values
     draws: Callable[[str], Values]
-    """Every code's values for a player, "critic" or "generator"."""
+    """All that is drawn for a player, "critic" or "generator": every code's values, and how the critic sees the images."""
     seed: Callable[[str], None]
     """Puts torch's own randomness where that player's step begins."""
 
@@ -67,12 +67,13 @@ def _alternate(game: Game, machine: Engine, optimisers: dict[str, Optimizer], tu
 def _reuse(game: Game, machine: Engine, optimisers: dict[str, Optimizer], turn: Turn) -> Terms:
     """The critic learns from the detached fakes; then the critic as it has become judges the same ones."""
     with machine.arithmetic():
-        fakes = game.fakes(turn.known, turn.draws("critic"))
-        critic = game.critic_terms(turn.real, turn.known, {}, fakes)
+        drawn = turn.draws("critic")
+        fakes = game.fakes(turn.known, drawn)
+        critic = game.critic_terms(turn.real, turn.known, drawn, fakes)
     machine.step(optimisers["critic"], critic)
     turn.seed("generator")
     with machine.arithmetic():
-        generator = game.generator_terms(turn.real, turn.known, {}, fakes)
+        generator = game.generator_terms(turn.real, turn.known, drawn, fakes)
     machine.step(optimisers["generator"], generator)
     return critic | generator
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gander import rng
+from gander import augmentations, rng
 from gander.codes import Values
 from gander.config import Config
 from gander.errors import Diverged
@@ -107,7 +107,7 @@ class Dealt(Protocol):
         """The real images of critic step ``turn`` and their given codes."""
 
     def draws(self, stream: str, turn: int) -> Values:
-        """Every code drawn for a player at that critic step."""
+        """All that is drawn for a player at that critic step."""
 
     def place(self, stream: str, turn: int) -> None:
         """Puts torch's own randomness where that player's step begins."""
@@ -227,9 +227,15 @@ def order(seed: int, first: int, count: int, size: int) -> np.ndarray:
 
 
 def draws(plan: Plan, stream: str, first: int) -> Values:
-    """Every code drawn for the images at positions ``first …``."""
-    training = plan.config.training
-    return plan.machine.values(plan.spec.draw(training.seed, stream, first, training.batch))
+    """All that is drawn for the images at positions ``first …`` of one batch, on the device."""
+    return plan.machine.values(drawn(plan, stream, first, plan.config.training.batch))
+
+
+def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
+    """Every code's values for the images at positions ``first …``, and how the critic sees them."""
+    seed, names = plan.config.training.seed, augmentations.named(plan.config.game.augment)
+    looks = augmentations.draw(names, seed, stream, first, count)
+    return plan.spec.draw(seed, stream, first, count) | looks
 
 
 def images_each(config: Config) -> int:
@@ -376,7 +382,7 @@ def block(plan: Plan, first: int, count: int) -> dict[str, Tensor]:
     for name, values in known_of(plan, rows).items():
         parts[f"known/{name}"] = values.view(count, k, batch, *values.shape[1:])
     for stream in streams(config):
-        for name, values in plan.spec.draw(seed, stream, first, count * each).items():
+        for name, values in drawn(plan, stream, first, count * each).items():
             parts[f"{stream}/{name}"] = values.view(count, k, batch, *values.shape[1:])
     pinned = plan.machine.records
     return {name: tensor.pin_memory() if pinned else tensor for name, tensor in parts.items()}

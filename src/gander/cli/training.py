@@ -72,7 +72,7 @@ def train(
 
 @app.command(name="list")
 def list_(what: str = "", /) -> None:
-    """What there is, with one line each: presets, data, metrics, objectives, backbones, kinds, schedules, settings.
+    """What there is, with one line each: presets, data, metrics, objectives, backbones, kinds, schedules, augmentations, settings.
 
     Parameters
     ----------

@@ -86,21 +86,22 @@ def textbook(
     ``alternate`` and ``reuse`` the one that has already stepped, ``critic_after``, else the one before.
     """
     turn.seed("critic")
+    drawn = turn.draws("critic")
     with machine.arithmetic():
-        fakes = before.fakes(turn.known, turn.draws("critic"))
-        terms = before.critic_terms(turn.real, turn.known, {}, fakes)
+        fakes = before.fakes(turn.known, drawn)
+        terms = before.critic_terms(turn.real, turn.known, drawn, fakes)
     critic = slopes(terms, before.critic)
     if schedule in TOGETHER:
         turn.seed("critic")  # the same look at the same fakes, down to what dropout leaves out
         with machine.arithmetic():
-            fakes = before.fakes(turn.known, turn.draws("critic"))
-            terms = before.generator_terms(turn.real, turn.known, {}, fakes)
+            fakes = before.fakes(turn.known, drawn)
+            terms = before.generator_terms(turn.real, turn.known, drawn, fakes)
         return {"critic": critic, "generator": slopes(terms, before.generator)}
     before.critic.load_state_dict(critic_after)
     turn.seed("generator")
     with machine.arithmetic():
-        drawn = turn.draws("generator") if schedule == "alternate" else {}
-        again = None if schedule == "alternate" else fakes
+        fresh = schedule == "alternate"
+        drawn, again = (turn.draws("generator"), None) if fresh else (drawn, fakes)
         terms = before.generator_terms(turn.real, turn.known, drawn, again)
     return {"critic": critic, "generator": slopes(terms, before.generator)}
 
@@ -110,9 +111,10 @@ def told_apart(game: Game, turn: Turn, machine: Engine) -> float:
     """The share of pairs (real, generated) of a turn that the critic puts in order; a half is guessing."""
     turn.seed("critic")
     with machine.arithmetic():
-        fakes = game.fakes(turn.known, turn.draws("critic"))
+        drawn = turn.draws("critic")
+        fakes = game.fakes(turn.known, drawn)
         on_fake = game.critic(fakes.images, fakes.told, real=False).logit
-        on_real = game.critic(turn.real, fakes.told, real=True).logit
+        on_real = game.critic(game.reals(turn.real, drawn), fakes.told, real=True).logit
     return float((on_real[:, None] > on_fake[None]).float().mean())
 
 

@@ -1,0 +1,222 @@
+"""Transformations of what the critic sees, real and generated images alike, for data sets too small to train on as they are.
+
+A critic that meets the same few images again and again learns them by heart, and the generator then hears nothing of use. Seen
+through transformations drawn afresh each time they are many more; and since generated images are seen through the same
+transformations, with the gradient going back through them, the generator draws the images, not the transformations
+(Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020; Karras et al., "Training Generative
+Adversarial Networks with Limited Data", 2020).
+
+An entry of ``AUGMENTATIONS`` is the setting, the listing and the law tests of a transformation. Each turns numbers in [-1, 1], a row for
+each image, into what it does; 0 is the middle of what it may do, and at strength 0 it does nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gander import rng
+from gander.errors import ConfigError, choose
+
+SHIFT = 1 / 8  # of the side, at most
+DEGREES = 10.0  # at most, either way
+SCALE = 1.2  # at most, larger or smaller
+HOLE = 0.5  # of the side
+OFFSET = 0.5  # of a range from -1 to 1, at most
+CONTRAST = 0.5  # more or less, at most
+
+
+class Augmentation(NamedTuple):
+    """One transformation of what the critic sees."""
+
+    numbers: int
+    """Drawn for each image."""
+    apply: Callable[[Tensor, Tensor, float], Tensor]
+    """(images (B, C, H, W) float32, numbers (B, n) in [-1, 1], strength in [0, 1]) -> images of the same shape; differentiable."""
+    about: str
+
+
+# ---------------------------------------------------------------------- where things are
+def flip(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Half of the images mirrored."""
+    mirrored = (numbers * strength < 0).view(-1, 1, 1, 1)
+    return torch.where(mirrored, images.flip(3), images)
+
+
+def rotate(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """A turn about the middle."""
+    angle = numbers * strength * math.radians(DEGREES)
+    cosine, sine = angle.cos().view(-1, 1, 1), angle.sin().view(-1, 1, 1)
+    down, across = _from_the_middle(images)
+    return _resampled(images, cosine * down - sine * across, sine * down + cosine * across)
+
+
+def scale(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Larger or smaller about the middle."""
+    factor = (numbers * strength * math.log(SCALE)).exp().view(-1, 1, 1)
+    down, across = _from_the_middle(images)
+    return _resampled(images, down / factor, across / factor)
+
+
+def shift(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """A move by whole pixels, so that nothing is blurred."""
+    for axis, column in ((2, 0), (3, 1)):
+        size = images.shape[axis]
+        pixels = (numbers[:, column] * strength * SHIFT * size).round()
+        here = torch.arange(size, device=images.device)
+        there = (here - pixels[:, None]).clamp(0, size - 1).to(torch.int64)
+        index = there.view(-1, 1, size, 1) if axis == 2 else there.view(-1, 1, 1, size)
+        images = images.gather(axis, index.expand_as(images))
+    return images
+
+
+def _from_the_middle(images: Tensor) -> tuple[Tensor, Tensor]:
+    """How far down (H, 1) and across (1, W) each pixel lies from the middle, in pixels."""
+    height, width = images.shape[2:]
+    down = torch.arange(height, device=images.device) - (height - 1) / 2
+    across = torch.arange(width, device=images.device) - (width - 1) / 2
+    return down[:, None], across[None, :]
+
+
+def _resampled(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Each pixel taken from so far from the middle, (B, H, W) pixels each, bilinear; beyond the edge the edge goes on.
+
+    Written with ``gather``, whose gradient has a fixed order of sums on a GPU when one is asked for; ``grid_sample`` has none.
+    """
+    height, width = images.shape[2:]
+    down = (down + (height - 1) / 2).clamp(0, height - 1)
+    across = (across + (width - 1) / 2).clamp(0, width - 1)
+    top, left = down.floor(), across.floor()
+    low, right = (down - top).unsqueeze(1), (across - left).unsqueeze(1)
+    flat = images.flatten(2)
+
+    def at(row: Tensor, column: Tensor) -> Tensor:
+        inside = row.clamp(max=height - 1) * width + column.clamp(max=width - 1)
+        index = inside.to(torch.int64).flatten(1).unsqueeze(1)
+        return flat.gather(2, index.expand_as(flat)).view_as(images)
+
+    above = torch.lerp(at(top, left), at(top, left + 1), right)
+    below = torch.lerp(at(top + 1, left), at(top + 1, left + 1), right)
+    return torch.lerp(above, below, low)
+
+
+# ---------------------------------------------------------------------- how things look
+def brightness(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Lighter or darker as a whole."""
+    return _on_colours(images, lambda colours: colours + _each(numbers) * strength * OFFSET)
+
+
+def saturation(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """From gray to twice as colourful."""
+
+    def turned(colours: Tensor) -> Tensor:
+        if colours.shape[1] == 1:
+            return colours
+        return _spread(colours, colours.mean(1, keepdim=True), _each(numbers) * strength)
+
+    return _on_colours(images, turned)
+
+
+def contrast(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Nearer to or farther from the image's own mean."""
+
+    def turned(colours: Tensor) -> Tensor:
+        mean = colours.mean((1, 2, 3), keepdim=True)
+        return _spread(colours, mean, _each(numbers) * strength * CONTRAST)
+
+    return _on_colours(images, turned)
+
+
+def _each(numbers: Tensor) -> Tensor:
+    return numbers.view(-1, 1, 1, 1)
+
+
+def _spread(colours: Tensor, middle: Tensor, more: Tensor) -> Tensor:
+    """Farther from the middle by that share; nothing more is exactly the same."""
+    return colours + more * (colours - middle)
+
+
+def _on_colours(images: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Changes all channels but how opaque a pixel is."""
+    if images.shape[1] in (1, 3):
+        return change(images)
+    return torch.cat([change(images[:, :-1]), images[:, -1:]], dim=1)
+
+
+def cutout(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """A gray rectangle over part of it, its middle anywhere in the image."""
+    inside = torch.ones((), dtype=torch.bool, device=images.device)
+    for axis, column in ((2, 0), (3, 1)):
+        size = images.shape[axis]
+        extent = round(HOLE * strength * size)
+        first = ((numbers[:, column] + 1) / 2 * size).floor() - extent // 2
+        away = torch.arange(size, device=images.device) - first[:, None]
+        along = (away >= 0) & (away < extent)
+        inside = inside & (along.view(-1, 1, size, 1) if axis == 2 else along.view(-1, 1, 1, size))
+    return images.masked_fill(inside, 0.0)
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "flip": Augmentation(1, flip, "half of the images mirrored left to right"),
+    "rotate": Augmentation(1, rotate, "turned by up to 10 degrees either way"),
+    "scale": Augmentation(1, scale, "up to 1.2 times as large or as small"),
+    "shift": Augmentation(2, shift, "moved by up to an eighth of the side, in whole pixels"),
+    "brightness": Augmentation(1, brightness, "lighter or darker by up to a quarter of the range"),
+    "saturation": Augmentation(1, saturation, "from gray to twice as colourful"),
+    "contrast": Augmentation(1, contrast, "half to one and a half times the contrast"),
+    "cutout": Augmentation(2, cutout, "a gray rectangle of half the side over part of it"),
+}
+"""Name -> transformation, in the order in which they are applied."""
+
+
+# ---------------------------------------------------------------------- of a setting
+def named(text: str) -> tuple[str, ...]:
+    """The transformations of a comma-separated list, in the order of application. Raises ``ConfigError``."""
+    asked = [name.strip() for name in text.split(",")] if text.strip() else []
+    for name in asked:
+        if name not in AUGMENTATIONS:
+            raise ConfigError(f"game.augment: {choose(name, AUGMENTATIONS, 'transformation')}")
+        if asked.count(name) > 1:
+            raise ConfigError(f"game.augment: {name!r} is named twice; name it once.")
+    return tuple(name for name in AUGMENTATIONS if name in asked)
+
+
+SEEN = {"real": "seen/real", "fake": "seen/fake"}
+"""The names under which the numbers are drawn, beside the codes' values; no code can have such a name."""
+
+
+def draw(names: Sequence[str], seed: int, stream: str, first: int, count: int) -> dict[str, Tensor]:
+    """The numbers for the real and the generated images at positions ``first …``, (count, n) in [-1, 1] each; none for no names."""
+    if not names:
+        return {}
+    return {
+        key: torch.cat([_drawn(name, seed, f"{stream}/{key}", first, count) for name in names], 1)
+        for key in SEEN.values()
+    }
+
+
+def _drawn(name: str, seed: int, stream: str, first: int, count: int) -> Tensor:
+    """Each transformation has a stream of its own: naming one more leaves the others as they were."""
+    u = rng.uniforms(seed, f"{stream}/{name}", first, count, AUGMENTATIONS[name].numbers)
+    return rng.tensor(2 * u - 1)
+
+
+def seen(
+    names: Sequence[str], images: Tensor, drawn: Mapping[str, Tensor], of: str, strength: float = 1
+) -> Tensor:
+    """The images (B, C, H, W) in [-1, 1] as the critic sees them; ``of`` is "real" or "fake".
+
+    Computed in float32 and rounded once to the type given, so that real and generated images are rounded alike. Colours may leave
+    [-1, 1]: cutting them off would hide from the generator what it draws there.
+    """
+    if not names:
+        return images
+    numbers, looks = drawn[SEEN[of]], images.float()
+    parts = torch.split(numbers, [AUGMENTATIONS[name].numbers for name in names], dim=1)
+    for name, part in zip(names, parts, strict=True):
+        looks = AUGMENTATIONS[name].apply(looks, part, strength)
+    return looks.to(images.dtype)
