@@ -45,7 +45,7 @@ CASES = {
     "acgan": ("acgan", "decay=linear"),
     "acgan reuse augmented": ("acgan", "schedule=reuse", "precision=bf16", "augment=rotate,scale"),
     "acgan one-stage": ("acgan", "schedule=one-stage", "r2=0.1"),
-    "acgan resnet": ("acgan", "backbone=resnet", "critic_steps=2"),
+    "acgan resnet": ("acgan", "backbone=resnet", "size=32", "critic_steps=2"),
     "infogan": ("infogan", *EVALUATED),
     "infogan alternate penalised": ("infogan", "schedule=alternate", *PENALTIES, *EVALUATED),
     "infogan reuse": ("infogan", "schedule=reuse", "precision=bf16", "decay=linear", *EVALUATED),

@@ -296,8 +296,8 @@ def test_a_configuration_does_not_differ_from_itself(preset):
     assert config.differences(config.load(preset), config.load(preset)) == []
 
 
-FREE = {"training.images", "training.threads", "training.recorded"}
-"""How long, and how the machine goes about it."""
+FREE = {"training.images", "training.threads", "training.recorded", "training.rescues"}
+"""How long, how the machine goes about it, and what is done where it goes wrong."""
 
 
 @every_setting
