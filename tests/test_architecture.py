@@ -14,7 +14,7 @@ FLOORS = [
     {"errors", "rng", "headings"},
     {"kinds", "objectives", "penalties", "augmentations"},
     {"spelling", "norms", "images", "filling"},
-    {"codes", "reels"},
+    {"codes", "reels", "folders"},
     {"conditioning", "backbones"},
     {"critic", "inversion"},
     {"game", "data", "config", "engine", "weights"},

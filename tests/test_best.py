@@ -12,7 +12,7 @@ import torch
 
 import gander
 import tiny
-from gander import appraisal, best, cli, evaluation, health, history, rng, runs, training
+from gander import appraisal, best, cli, evaluation, folders, health, history, rng, training
 from gander.errors import ConfigError, RunError
 from gander.evaluation import Evaluation
 from gander.players import make_players
@@ -173,7 +173,7 @@ PLACES = [
     (training, "save", 1),
     (training, "save", 2),
     (best, "keep", 2),
-    (runs, "swap_in", 2),
+    (folders, "swap_in", 2),
     (Run, "append", 1),
     (Run, "append", 4),
     (os, "replace", 9),

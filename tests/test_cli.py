@@ -363,7 +363,7 @@ def test_a_disk_that_takes_nothing_is_one_message(words, here, capsys, monkeypat
 
     monkeypatch.setattr(images.os, "fsync", full)
     text = said(capsys, words, 2)
-    assert "cannot be written: No space left on device." in text
+    assert "cannot be written: No space left on device; free some space" in text
     assert [p for p in here.rglob("*") if p.is_file()] == []
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gander import config as configuration
-from gander import runs, states
+from gander import folders, states
 from gander.config import Config
 from gander.errors import RunError
 from gander.history import Better
@@ -61,7 +61,7 @@ class Best:
 
 def read(run: Run) -> Best | None:
     """What is kept in RUN/best; None where nothing is. Raises ``RunError`` for what this gander did not write."""
-    runs.settle(run.best)
+    folders.settle(run.best)
     file = run.best / FILE
     if not run.best.is_dir():
         return None
@@ -78,21 +78,21 @@ def read(run: Run) -> Best | None:
 
 def keep(plan: Plan, players: Players, run: Run, best: Best, line: dict[str, Any]) -> None:
     """Makes the players as they are now RUN/best. ``line`` is the evaluation's own, for metrics.jsonl."""
-    fresh = Run(runs.fresh_folder(run.best))
+    fresh = Run(folders.fresh(run.best))
     fresh.write_config(plan.config, run.origin())
     save(plan, players, fresh)
     seen = players.images_seen
     fresh.write_lines("log.jsonl", run.lines_until(seen))
     fresh.write_lines("metrics.jsonl", [*run.lines_until(seen, "metrics.jsonl"), line])
     write(fresh.path / FILE, (json.dumps(asdict(best), indent=2) + "\n").encode())
-    runs.swap_in(run.best)
+    folders.swap_in(run.best)
 
 
 def forget_future(run: Run, images_seen: int) -> None:
     """Drops a best from beyond a restored position: that work will be done again, and its best found again."""
     kept = read(run)
     if kept is not None and kept.images_seen > images_seen:
-        runs.drop_folder(run.best)
+        folders.drop(run.best)
 
 
 # ---------------------------------------------------------------------- rolling back

@@ -14,7 +14,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gander import config as configuration
-from gander import weights
+from gander import folders, weights
 from gander.config import Config
 from gander.errors import RunError, UnwritableFile
 from gander.images import PART, reason, write
@@ -36,6 +35,9 @@ if sys.platform != "win32":
 ROOT = Path("runs")
 BEST = "best"
 LOCK = ".lock"
+MOST_LINES = (
+    1 << 30
+)  # bytes of a .jsonl file; a run that reports every 5,000 images writes 100 kB in a million
 NUMBERED = re.compile(r"(\d{5})-(.+)")
 
 
@@ -143,7 +145,13 @@ class Run:
                 file.write(f"{os.getpid()}\n{now}\n{shlex.join(['gander', *sys.argv[1:]])}\n")
                 file.flush()
             self._clear_parts()
-            yield Hold(self, file)
+            try:
+                yield Hold(self, file)
+            finally:
+                if not self.config_file.is_file():  # no run has begun
+                    with suppress(OSError):
+                        lock.unlink()
+                        self.path.rmdir()
 
     def _taken(self, file: TextIO) -> str:
         """By whom the directory is held, and what to do."""
@@ -168,6 +176,8 @@ class Run:
         if sys.platform == "win32":
             return False
         try:
+            if not (self.path / LOCK).is_file():  # to open a pipe would wait for its other end
+                return False
             with (self.path / LOCK).open(encoding="utf-8") as file:
                 # Of a process that is gone the lock is free: there is no need to try it, which could be in another's way.
                 if not _is_alive(int(file.readline(20) or "none")):
@@ -199,11 +209,15 @@ class Run:
         path = self.path / file
         if not path.is_file():
             return []
+        with path.open("rb") as opened:
+            content = opened.read(MOST_LINES + 1)
+        if len(content) > MOST_LINES:
+            raise RunError(f"{path} is larger than {MOST_LINES:,} bytes; move it away to go on.")
         lines = []
-        for text in path.read_text("utf-8", errors="replace").splitlines():
+        for text in content.decode("utf-8", errors="replace").splitlines():
             try:
                 line = json.loads(text)
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(line, dict):
                 lines.append(line)
@@ -274,7 +288,7 @@ def open_run(path: str | Path) -> Run:
     """A run that exists: a directory, or the number or end of the name of one under ``runs/``."""
     run = Run(Path(path))
     if run.path.name == BEST:
-        settle(run.path)
+        folders.settle(run.path)
     if run.path.is_dir():
         return run
     there = numbered()
@@ -343,9 +357,7 @@ def claimed(run: Run) -> Run:
         return run
     try:
         ROOT.mkdir(exist_ok=True)
-        with (ROOT / LOCK).open("a") as file:
-            if sys.platform != "win32":
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with _alone(ROOT):
             others = {int(p.name[:5]) for p in numbered() if p != run.path}
             number = int(named[1]) if int(named[1]) not in others else 1 + max(others)
             path = ROOT / f"{number:05d}-{named[2]}"
@@ -353,6 +365,20 @@ def claimed(run: Run) -> Run:
     except OSError as error:
         raise UnwritableFile(f"{ROOT} cannot be written: {reason(error)}.") from None
     return Run(path)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits until nobody else is inside, where the system knows how."""
+    if sys.platform == "win32":
+        yield
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def _is_as_good_as_empty(folder: Path) -> bool:
@@ -394,53 +420,3 @@ def check_writable(file: Path) -> None:
     """Refuses a file that could not be written, before minutes are spent on its content. Raises ``RunError``."""
     if file.is_dir() or not is_writable(file.absolute().parent):
         raise RunError(f"{file} cannot be written; give a file in a folder that can be.")
-
-
-# ---------------------------------------------------------------------- replacing a folder
-def fresh_folder(place: Path) -> Path:
-    """An empty folder beside ``place``, to be filled and then swapped in by ``swap_in``."""
-    settle(place)
-    fresh, old = _around(place)
-    for left in (old, fresh):  # of a process that was killed; in this order, see ``settle``
-        shutil.rmtree(left, ignore_errors=True)
-    try:
-        fresh.mkdir(parents=True)
-    except OSError as error:
-        raise RunError(f"{fresh} cannot be written: {error.strerror}.") from None
-    return fresh
-
-
-def swap_in(place: Path) -> None:
-    """Puts the finished fresh folder in the place of the old one.
-
-    For a moment there is neither; a kill in that moment leaves NAME.old, by which ``settle`` knows that NAME.new is whole.
-    """
-    fresh, old = _around(place)
-    if place.is_dir():
-        os.rename(place, old)
-    with suppress(FileNotFoundError):  # a reader has settled it already
-        os.rename(fresh, place)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def settle(place: Path) -> None:
-    """Finishes a swap that was cut off; otherwise does nothing."""
-    fresh, old = _around(place)
-    if not place.exists() and old.is_dir():
-        with suppress(OSError):  # another process was first, or this one may only read
-            os.rename(fresh if fresh.is_dir() else old, place)
-
-
-def drop_folder(place: Path) -> None:
-    """Removes a folder that may have been swapped in; a kill in between leaves it whole or gone."""
-    settle(place)
-    fresh, old = _around(place)
-    shutil.rmtree(old, ignore_errors=True)
-    shutil.rmtree(fresh, ignore_errors=True)
-    if place.is_dir():
-        os.rename(place, fresh)
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _around(place: Path) -> tuple[Path, Path]:
-    return place.with_name(f"{place.name}.new"), place.with_name(f"{place.name}.old")

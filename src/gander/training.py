@@ -99,19 +99,22 @@ def play(
     if not resumed:
         run = runs.claimed(run)
         watch = replace(watch, run=run) if watch is not None else None
-    with run.held() as hold, mishaps.answered(plan, run):
+    with run.held() as hold:
         table = Table(plan, players, run, hold, console, watch)
-        threads = _seated(table, resumed)
-        console.begin(plan, run, players.images_seen, resumed)
-        if watch is not None and _still_due(watch, players):
-            appraisal.appraise(watch, players)
-            report.write_report(run)
-        if players.images_seen >= plan.config.training.images:
-            decays = plan.config.optimiser.decay != "none"
-            console.already_done(run, players.images_seen, decays)
-        else:
-            _play_on(table, minutes, threads)
-        say_best(run, console)
+        if not resumed:
+            run.begin(plan.config, provenance.of(plan))
+        with mishaps.answered(plan, run):
+            threads = _seated(table) if resumed else 0
+            console.begin(plan, run, players.images_seen, resumed)
+            if watch is not None and _still_due(watch, players):
+                appraisal.appraise(watch, players)
+                report.write_report(run)
+            if players.images_seen >= plan.config.training.images:
+                decays = plan.config.optimiser.decay != "none"
+                console.already_done(run, players.images_seen, decays)
+            else:
+                _play_on(table, minutes, threads)
+            say_best(run, console)
     return run.path
 
 
@@ -133,12 +136,9 @@ class Table:
         return self.plan.config
 
 
-def _seated(table: Table, resumed: bool) -> int:
-    """Puts everything where the run goes on, or begins; returns the threads it was computed with, 0 where that is not known."""
+def _seated(table: Table) -> int:
+    """Puts everything where a run goes on; returns the threads it was computed with, 0 where that is not known."""
     plan, players, run, say = table.plan, table.players, table.run, table.console.say
-    if not resumed:
-        run.begin(plan.config, provenance.of(plan))
-        return 0
     restored = restore(players, run, say)
     run.rewind(players.images_seen)
     keeping.forget_future(run, players.images_seen)
