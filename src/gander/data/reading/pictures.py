@@ -16,13 +16,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from gander.data.reading.pixels import MODES, converted, squared
-from gander.data.reading.store import Store
+from gander.data.reading.store import Store, batches
 from gander.errors import DataError
 
 KEPT = 64  # pixels: images of one size with no longer side stay as they are
 REDUCED = 32  # pixels a side of everything else, unless told
 MOST_PIXELS = 64_000_000  # in one image
 AT_ONCE = 256  # files in memory together
+MOST_AT_ONCE = 64 << 20  # bytes of files in memory together; one larger file alone
 NAMED = 5  # unreadable files named one by one
 # Content decides, not the ending. Formats that run programs (EPS) or have no signature (TGA) are
 # out.
@@ -97,8 +98,8 @@ def _each(
     with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         # Pillow warns of odd metadata and of large images; the latter are refused below
         warnings.simplefilter("ignore")
-        for start in range(0, len(names), AT_ONCE):
-            read = (_content(store, name) for name in names[start : start + AT_ONCE])
+        for some in batches(store, names, AT_ONCE, MOST_AT_ONCE):
+            read = (_content(store, name) for name in some)
             yield from list(pool.map(partial(_pixels, size=size), read))
 
 
