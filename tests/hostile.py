@@ -73,7 +73,7 @@ def attack(seed, number, width):
     """One hostile attempt; ``width`` is how many numbers an image takes."""
     draw = random.Random(f"{seed} {number}")
     one = draw.choice(SORTS)(draw, width)
-    if draw.random() < 0.5:
+    if draw.random() < 0.5 or not one.sent:
         return one
     whole = bytearray(one.sent)
     whole[draw.randrange(min(len(whole), 200))] = draw.randrange(256)

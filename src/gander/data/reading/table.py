@@ -25,7 +25,7 @@ SEPARATORS = ";|"
 NAMED = 3
 LARGEST = 128 << 20  # bytes of a CSV
 MOST_CELLS = 20_000_000  # rows times headers; each takes some sixty bytes of memory
-MOST_HEADERS = 10_000
+MOST_HEADERS = 10_000  # and labels of a multilabel column
 DIGITS = 300  # of a whole number
 MOST_MARKS = (
     100_000_000  # images times columns, or times the labels of one: four to eight bytes each
@@ -225,7 +225,7 @@ def _multilabel(name: str, cells: list[str]) -> Column | None:
     found: set[str] = set()
     for cell in set(cells):
         found |= _labels(cell)
-        if len(found) * len(cells) > MOST_MARKS:
+        if len(found) > MOST_HEADERS or len(found) * len(cells) > MOST_MARKS:
             return None
     names = tuple(sorted(found, key=natural))
     places = {label: place for place, label in enumerate(names)}
