@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -245,4 +246,52 @@ def test_a_malformed_body_after_the_answer_only_ends_the_connection(hasty, capfd
         with contextlib.suppress(ConnectionError):
             while line.recv(4096):
                 pass
+    assert capfd.readouterr().err == ""
+
+
+# ---------------------------------------------------------------------- a run that is taken apart
+def piped(place):
+    place.unlink(missing_ok=True)
+    os.mkfifo(place)
+
+
+def pointing(place, target="/etc/passwd"):
+    place.unlink(missing_ok=True)
+    place.symlink_to(target)
+
+
+TAKEN_APART = {
+    "log is a pipe": lambda run: piped(run / "log.jsonl"),
+    "lock is a pipe": lambda run: piped(run / ".lock"),
+    "names are a pipe": lambda run: piped(run / "names.json"),
+    "figures are a pipe": lambda run: piped(run / "metrics.jsonl"),
+    "weights are a pipe": lambda run: piped(run / "weights" / "averaged.safetensors"),
+    "weights are a link to a text": lambda run: pointing(run / "weights" / "averaged.safetensors"),
+    "names are a link to a text": lambda run: pointing(run / "names.json"),
+    "log is a link to a text": lambda run: pointing(run / "log.jsonl"),
+    "log is a device": lambda run: pointing(run / "log.jsonl", "/dev/zero"),
+    "weights are nonsense": lambda run: (run / "weights" / "averaged.safetensors").write_bytes(b"\xff" * 99),
+    "the run is gone": shutil.rmtree,
+}  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes there")
+def test_a_run_that_is_taken_apart_is_still_drawn(tmp_path, capfd):
+    source = tiny.run()
+    place = tmp_path / "run"
+    shutil.copytree(source, place)
+    with running(place) as (port, live):
+        body, right = rows(live.loaded.model, [1])
+        for about, change in TAKEN_APART.items():
+            if not place.is_dir():
+                shutil.copytree(source, place)
+            change(place)
+            begun = time.monotonic()
+            status, text = asked(port, "GET", "/status")
+            assert status == 200 and b"root:" not in text, about
+            status, text = asked(port, "GET", "/")
+            assert status == 200 and b"root:" not in text, about
+            assert asked(port, "POST", "/draw", body) == (200, right.tobytes()), about
+            assert time.monotonic() - begun < LONGEST, about
+            shutil.rmtree(place, ignore_errors=True)
     assert capfd.readouterr().err == ""
