@@ -124,6 +124,7 @@ def test_a_thousand_hostile_requests_change_nothing():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_hundred_thousand_hostile_requests_change_nothing():
     survives(100_000, 5000)
 
@@ -235,18 +236,6 @@ def test_a_body_in_pieces_is_refused_at_once(hasty):
     begun = time.monotonic()
     answer = raw(hasty[0], DRAW + b"Transfer-Encoding: chunked\r\n\r\n" + pieces)
     assert (not answer or b" 411 " in answer) and time.monotonic() - begun < 2
-
-
-def test_a_malformed_body_after_the_answer_only_ends_the_connection(hasty, capfd):
-    port, _ = hasty
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
-        line.sendall(HEAD + b"Content-Length: 4\r\n\r\n")
-        assert b" 200 OK" in line.recv(4096)
-        line.sendall(b"abcd\xff\xff\r\n\r\n")
-        with contextlib.suppress(ConnectionError):
-            while line.recv(4096):
-                pass
-    assert capfd.readouterr().err == ""
 
 
 # ---------------------------------------------------------------------- a run that is taken apart
