@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -75,10 +76,11 @@ def prepare(plan: Plan, run: Run, say: Say) -> Appraisal | None:
     if not plan.config.report.evaluate_images:
         return None
     images, asked = plan.images, plan.config.data
-    how = {"size": asked.size or None, "channels": asked.channels or None}
+    size, channels = asked.size or None, asked.channels or None
+    load = partial(sources.load, images.source, size=size, channels=channels, links=asked.links)
     whole = images.split == "train"
-    train = images if whole else sources.load(images.source, "train", **how)
-    return Appraisal(plan, run, train, sources.load(images.source, "test", **how), say)
+    train = images if whole else load("train")
+    return Appraisal(plan, run, train, load("test"), say)
 
 
 def rehearse(appraisal: Appraisal, players: Players) -> None:

@@ -41,6 +41,7 @@ class DataSettings:
     channels: int = setting(
         0, "1 gray, 2 gray + alpha, 3 RGB, 4 RGBA; 0 keeps what is detected", 0, 4
     )
+    links: bool = setting(False, "follow symbolic links that lead out of the folder of images")
 
 
 @dataclass(frozen=True)

@@ -132,10 +132,9 @@ def real_images(
     """Some real test images of the data a model learned from, other than the picture; or None and why."""
     channels, height, width = model.card.shape
     try:
-        source = _source(model, run)
-        test = sources.load(
-            source, "test", size=height if height == width else None, channels=channels
-        )
+        source, links = _source(model, run)
+        size = height if height == width else None
+        test = sources.load(source, "test", size=size, channels=channels, links=links)
     except (GanderError, OSError) as error:
         return None, [f"Without real images to compare with: {error}"]
     if test.shape != model.card.shape or not len(test):
@@ -146,14 +145,15 @@ def real_images(
     return some[other][:REAL], []
 
 
-def _source(model: Model, run: str | Path | None) -> str:
-    """What the run was trained on: as its config.toml says, else the named source on the model's card."""
+def _source(model: Model, run: str | Path | None) -> tuple[str, bool]:
+    """What the run was trained on, as its config.toml says, and whether links are followed there; else what the card names."""
     if run is not None and not Path(run).is_file():
         folder = runs.open_run(run)
         if folder.config_file.is_file():
-            return folder.read_config().data.source
+            asked = folder.read_config().data
+            return asked.source, asked.links
     if model.card.data in sources.sources():
-        return model.card.data
+        return model.card.data, False
     raise DataError("these weights do not say where their images are; give a run directory.")
 
 

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ def evaluate(
     place = runs.open_run(run)
     asked = place.read_config().data
     loaded = model.load(place.path, device)
-    train, test = _real(data or asked.source, asked.size or None, asked.channels or None)
+    size, channels = asked.size or None, asked.channels or None
+    train, test = _real(data or asked.source, size, channels, asked.links and data is None)
     if train.shape != loaded.card.shape:
         raise RunError(
             f"{train.source} has images of shape {train.shape} and the run draws {loaded.card.shape} (channels, height, "
@@ -190,13 +192,15 @@ def _has_images(folder: Path) -> bool:
     return any(path.suffix.lower() in endings for path in folder.rglob("*"))
 
 
-def _real(source: str, size: int | None, channels: int | None) -> tuple[Data, Data]:
+def _real(
+    source: str, size: int | None, channels: int | None, links: bool = False
+) -> tuple[Data, Data]:
     """The training and the test split of a source, whatever split its name has."""
     for split in sources.SPLITS:
         source = source.removesuffix(f":{split}")
     try:
-        train = sources.load(source, "train", size=size, channels=channels)
-        return train, sources.load(source, "test", size=size, channels=channels)
+        load = partial(sources.load, source, size=size, channels=channels, links=links)
+        return load("train"), load("test")
     except GanderError as error:
         raise type(error)(f"{error} Measuring needs the real images: --data SRC.") from None
 

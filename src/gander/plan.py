@@ -71,7 +71,12 @@ def configured(
 @lru_cache(maxsize=1)
 def loaded(asked: DataSettings) -> Data:
     """The images a configuration asks for; kept for the plan that follows, which asks again."""
-    return data.load(asked.source, size=asked.size or None, channels=asked.channels or None)
+    return data.load(
+        asked.source,
+        size=asked.size or None,
+        channels=asked.channels or None,
+        links=asked.links,
+    )
 
 
 def make_plan(config: Config, device: str | None = None, images: Data | None = None) -> Plan:

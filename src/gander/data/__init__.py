@@ -30,6 +30,7 @@ SMALLEST, LARGEST = 4, 512  # pixels a side that can be asked for
 HASHED = (
     4096  # images hashed at once, so that those that stay in their file are never all in memory
 )
+LONGEST = 1000  # letters of a line of ``found``
 CLASSES_NAMED = 12  # classes listed one by one in ``found``; beyond that only their number
 
 
@@ -143,12 +144,13 @@ def load(
     size: int | None = None,
     channels: int | None = None,
     limit: int | None = None,
+    links: bool = False,
 ) -> Data:
     """The images and columns of ``SRC`` or ``SRC:train``, ``SRC:test``, ``SRC:all``.
 
     ``SRC`` is a named source or a path (folder, CSV, zip, npz, npy or IDX file); ``size`` is pixels a
     side and ``channels`` 1 to 4 (both detected when None), ``limit`` keeps the first so many
-    images. Raises :class:`DataError`.
+    images, ``links`` follows symbolic links that lead out of a folder. Raises :class:`DataError`.
     """
     source, written = _parted(spec)
     split = split or written or "train"
@@ -168,7 +170,7 @@ def load(
     else:
         from gander.data.reading.path import read
 
-        data = read(_existing(source), split, size, channels, limit)
+        data = read(_existing(source), split, size, channels, limit, links)
     return _finished(replace(data, source=source), size, channels, limit)
 
 
@@ -187,8 +189,14 @@ def _finished(data: Data, size: int | None, channels: int | None, limit: int | N
         images = converted(images, channels)
     data = replace(data, images=images)
     # file names are foreign text: no line may break or steer a terminal
-    lines = (re.sub(r"[^ -~]", _printable, line) for line in (*_description(data), *data.found))
+    lines = (_clipped(line) for line in (*_description(data), *data.found))
     return replace(data, found=tuple(lines))
+
+
+def _clipped(line: str) -> str:
+    """A line as it may be printed, not longer than a person reads."""
+    whole = line if len(line) <= LONGEST else f"{line[: LONGEST - 4]} ..."
+    return re.sub(r"[^ -~]", _printable, whole)
 
 
 def _printable(character: re.Match[str]) -> str:
@@ -247,10 +255,12 @@ def _is_name(source: str) -> bool:
 
 def _existing(source: str) -> Path:
     """The path a source that is no name must be."""
-    path = Path(source).expanduser()
     try:
+        path = Path(source).expanduser()
         if source and path.exists():
             return path
+    except RuntimeError:  # of a user who is not there
+        pass
     except OSError as error:
         raise DataError(f"{source!r} cannot be looked at: {error.strerror}.") from None
     raise DataError(

@@ -31,6 +31,7 @@ from gander.model import CHUNK, Model
 MOST = 256  # images in one request
 MOST_PIXELS = 1 << 25  # bytes of one answer
 MOST_BODY = 1 << 24  # bytes of one request to draw
+MOST_UNSENT = 1 << 27  # bytes of answers that nobody has taken yet
 WAITING = 64  # jobs in the queue to be drawn
 PICTURES = 4  # pictures that are received, read or searched for at one time
 Answer = TypeVar("Answer")
@@ -55,9 +56,9 @@ class Bench:
             self.waiting -= 1
 
 
-def make(live: Live, hosts: Hosts) -> Guard:
-    """The application; ``hosts`` are the names by which it may be called."""
-    explorer = Explorer(live)
+def make(live: Live, hosts: Hosts, unsent: Callable[[], int] = lambda: 0) -> Guard:
+    """The application; ``hosts`` are the names by which it may be called, ``unsent`` the bytes that wait to be taken."""
+    explorer = Explorer(live, unsent)
     routes = [
         Route("/", explorer.page, methods=["GET"]),
         Route("/status", explorer.status, methods=["GET"]),
@@ -80,7 +81,7 @@ def make(live: Live, hosts: Hosts) -> Guard:
 async def _refused(request: Request, error: HTTPException) -> Response:
     about = {
         404: "there is nothing here; this server has /, /status, /draw, /read and /find.",
-        405: f"{request.url.path} is asked by {(error.headers or {}).get('Allow', 'GET')}, not by {request.method}.",
+        405: f"{request.url.path} is asked by {(error.headers or {}).get('Allow', 'GET')}, not by {request.method[:20]}.",
     }
     text = about.get(error.status_code, error.detail)
     return PlainTextResponse(text, error.status_code, error.headers)
@@ -105,14 +106,16 @@ async def _broken(request: Request, error: Exception) -> Response:
 class Explorer:
     """What is answered to each question."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, unsent: Callable[[], int]) -> None:
         self.live = live
+        self.unsent = unsent
         self.bench = Bench(WAITING, f"{WAITING} jobs are waiting already; ask again soon.")
         self.search = Bench(1, "one picture is being searched for already; try again soon.")
         self.pictures = 0
 
     async def page(self, request: Request) -> Response:
         """The page, for the model and the names as they are now."""
+        self._refuse_untaken()
         return HTMLResponse(await self.bench.do(self._document))
 
     def _document(self) -> bytes:
@@ -142,9 +145,17 @@ class Explorer:
         row = 4 * sum(_widths(model))
         body = await received(request, row * most_images(model), _wanted(model))
         told = encodings(model, body)
-        return Response(
-            await self.bench.do(self._drawn, model, told), media_type="application/octet-stream"
-        )
+        self._refuse_untaken()
+        drawn = await self.bench.do(self._drawn, model, told)
+        self._refuse_untaken()  # others were drawn meanwhile
+        return Response(drawn, media_type="application/octet-stream")
+
+    def _refuse_untaken(self) -> None:
+        """An answer that is not taken stays in memory; of many such answers there is an end."""
+        if self.unsent() > MOST_UNSENT:
+            raise HTTPException(
+                503, "too many answers wait to be taken; take them, or ask again soon."
+            )
 
     def _drawn(self, model: Model, told: torch.Tensor) -> bytes:
         images = []

@@ -86,8 +86,9 @@ def refuse(method: str, headers: Headers, hosts: Hosts) -> PlainTextResponse | N
     if headers.get("content-type", "").partition(";")[0].strip().lower() != BODY:
         given = repr(headers.get("content-type", "")[:80])
         return _line(415, f"a body of type {given} was sent; this server takes {BODY}.")
-    origin = headers.get("origin")
-    if origin is not None and _place(origin) != host[0].lower():
+    origins = headers.getlist("origin")
+    origin = ", ".join(origins)
+    if origins and (len(origins) > 1 or _place(origin) != host[0].lower()):
         return _line(403, f"a page of {origin[:80]!r} asked; only this server's own page may.")
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return _line(403, "a page of another site asked; only this server's own page may.")

@@ -119,7 +119,9 @@ class Live:
                 self.loaded = self._load(stamp)
             if stamp == self.loaded.stamp:
                 self._trouble = ""
-        except (GanderError, OSError, ValueError) as error:
+        except (
+            Exception
+        ) as error:  # whatever a stranger's file makes fail, what was read before is sound
             self._trouble = f"The new weights cannot be read ({error}); the old ones draw."
         return self.loaded
 
@@ -145,12 +147,14 @@ class Live:
 
 
 def _held(folder: Path) -> bool:
-    return Run(folder).is_held
+    return (folder / ".lock").is_file() and Run(folder).is_held  # opening a pipe would wait
 
 
 def _last(folder: Path) -> dict[str, Any]:
     """The last whole line of a run's log; empty where there is none."""
     try:
+        if not Run(folder).log_file.is_file():
+            return {}
         with Run(folder).log_file.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
             lines = file.read().splitlines()
@@ -159,7 +163,7 @@ def _last(folder: Path) -> dict[str, Any]:
     for text in reversed(lines):
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(line, dict):
             return line

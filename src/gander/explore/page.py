@@ -141,7 +141,10 @@ def describe(model: Model, folder: Path | None) -> dict[str, Any]:
 
 def _as_typed(folder: Path) -> str:
     """How to name the run in a command, without telling a colleague where this machine keeps it."""
-    here, place = Path.cwd(), folder.resolve()
+    try:
+        here, place = Path.cwd(), folder.resolve()
+    except OSError:  # the folder in which the server was started is gone
+        return folder.name
     return place.relative_to(here).as_posix() if place.is_relative_to(here) else place.name
 
 

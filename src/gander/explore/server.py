@@ -19,7 +19,6 @@ from gander.explore.live import Live
 
 LOOPBACK = "127.0.0.1"
 FIRST_PORT, PORTS = 8000, 50  # the first that is tried, and how many
-CONNECTIONS = 256  # at one time
 PARTING = 0.3  # seconds that requests in hand may take at the end
 
 
@@ -78,15 +77,19 @@ def prepared(live: Live, host: str) -> Any:
     import uvicorn
     from PIL import Image
 
-    from gander.explore import app, guard
+    from gander.explore import app, connection, guard
+
+    def unsent() -> int:
+        lines: set[Any] = server.server_state.connections
+        return sum(line.transport.get_write_buffer_size() for line in lines)
 
     # A large picture is refused in words; the terminal need not hear of it.
     warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
     server = uvicorn.Server(
         uvicorn.Config(
-            app.make(live, guard.Hosts(host)),
+            app.make(live, guard.Hosts(host), unsent),
             loop="asyncio",
-            http="h11",
+            http=connection.Line,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -94,7 +97,8 @@ def prepared(live: Live, host: str) -> Any:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=CONNECTIONS,
+            limit_concurrency=2
+            * connection.CONNECTIONS,  # its own limit, said in words, is met first
             timeout_graceful_shutdown=PARTING,
         )
     )

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,8 @@ def _real(config: Config) -> tuple[Data, Data]:
     for split in sources.SPLITS:
         source = source.removesuffix(f":{split}")
     size, channels = asked.size or None, asked.channels or None
-    return (
-        sources.load(source, "train", size=size, channels=channels),
-        sources.load(source, "test", size=size, channels=channels),
-    )
+    load = partial(sources.load, source, size=size, channels=channels, links=asked.links)
+    return load("train"), load("test")
 
 
 def _distances(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +16,21 @@ from gander.data.reading import arrays, idx, tree
 from gander.data.reading.pictures import KEPT, REDUCED
 from gander.data.reading.pixels import resized
 from gander.data.reading.stored import kept
+from gander.data.reading.walking import TO_ALLOW, leads_out
 from gander.errors import DataError
 
 
-def read(path: Path, split: str, size: int | None, channels: int | None, limit: int | None) -> Data:
-    """The set at an existing path: a folder, CSV, zip, npz, npy or IDX file."""
+def read(
+    path: Path,
+    split: str,
+    size: int | None,
+    channels: int | None,
+    limit: int | None,
+    links: bool = False,
+) -> Data:
+    """The set at an existing path: a folder, CSV, zip, npz, npy or IDX file; ``links`` may lead out of a folder."""
     try:
-        data = _read(path, split, size, channels, limit)
+        data = _read(path, split, size, channels, limit, links)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     if size is None and max(data.shape[1:]) > KEPT:
@@ -32,16 +41,28 @@ def read(path: Path, split: str, size: int | None, channels: int | None, limit: 
 
 
 def _read(
-    path: Path, split: str, size: int | None, channels: int | None, limit: int | None
+    path: Path,
+    split: str,
+    size: int | None,
+    channels: int | None,
+    limit: int | None,
+    links: bool,
 ) -> Data:
     ending = path.suffix.lower()
     if path.is_dir():
         if idx.is_canonical(path):
+            names = [name for both in idx.CANONICAL.values() for name in both]
+            _stay_inside([idx.either(path, name) for name in names], links)
             pictures, classes = idx.canonical(path, split)
             return _labelled(pictures, classes, split, f"the four IDX files in {path}")
-        return tree.read_folder(path, split, size, channels, limit)
+        return tree.read_folder(path, split, size, channels, limit, links)
+    if not path.is_file():
+        raise DataError(
+            f"{path} is no plain file and no folder (a pipe or a device), and no images can be read from it; write "
+            f"what it gives to a file first."
+        )
     if ending == ".csv":
-        return tree.read_csv(path, split, size, channels, limit)
+        return tree.read_csv(path, split, size, channels, limit, links)
     if ending == ".zip":
         return tree.read_zip(path, split, size, channels, limit)
     if ending == ".npz":
@@ -49,7 +70,7 @@ def _read(
     if ending == ".npy":
         return arrays.read_npy(path, split)
     if idx.is_idx(path):
-        return _idx_file(path, split)
+        return _idx_file(path, split, links)
     raise DataError(
         f"{path} is no data source: expected a folder of images, a .csv, a .zip, an .npz, "
         f"an .npy or an IDX file "
@@ -57,7 +78,14 @@ def _read(
     )
 
 
-def _idx_file(path: Path, split: str) -> Data:
+def _stay_inside(files: Sequence[Path | None], links: bool) -> None:
+    """Refuses files that are links out of the folder they lie in. Raises :class:`DataError`."""
+    for file in files:
+        if file is not None and not links and leads_out(file):
+            raise DataError(f"{file} is a link that leads out of its folder ({TO_ALLOW}).")
+
+
+def _idx_file(path: Path, split: str, links: bool) -> Data:
     """One file of images with its labels beside it, when they are there."""
     if "images" not in path.name or "idx3" not in path.name:
         raise DataError(
@@ -65,6 +93,7 @@ def _idx_file(path: Path, split: str) -> Data:
         )
     plain = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     labels = idx.either(path.parent, plain)
+    _stay_inside([labels], links)
     pictures, classes = idx.pair(path, labels) if labels else (idx.pictures(path), None)
     rows, said = tree.held_out_rows(len(pictures), split)
     data = _labelled(

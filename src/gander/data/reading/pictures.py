@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,13 +18,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from gander.data.reading.pixels import MODES, converted, squared
-from gander.data.reading.store import Store
+from gander.data.reading.store import Store, batches
 from gander.errors import DataError
 
 KEPT = 64  # pixels: images of one size with no longer side stay as they are
 REDUCED = 32  # pixels a side of everything else, unless told
 MOST_PIXELS = 64_000_000  # in one image
+ALONE = 4_000_000  # pixels from which on an image is decoded with no other one beside it
+HUGE = threading.Lock()
 AT_ONCE = 256  # files in memory together
+MOST_AT_ONCE = 64 << 20  # bytes of files in memory together; one larger file alone
 NAMED = 5  # unreadable files named one by one
 # Content decides, not the ending. Formats that run programs (EPS) or have no signature (TGA) are
 # out.
@@ -97,8 +102,8 @@ def _each(
     with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         # Pillow warns of odd metadata and of large images; the latter are refused below
         warnings.simplefilter("ignore")
-        for start in range(0, len(names), AT_ONCE):
-            read = (_content(store, name) for name in names[start : start + AT_ONCE])
+        for some in batches(store, names, AT_ONCE, MOST_AT_ONCE):
+            read = (_content(store, name) for name in some)
             yield from list(pool.map(partial(_pixels, size=size), read))
 
 
@@ -114,11 +119,13 @@ def _pixels(content: bytes | str, size: int | None) -> tuple[np.ndarray, bool] |
     if isinstance(content, str):
         return content
     try:
-        image = opened(content)
-        large = max(image.size) > KEPT
-        if size is not None or large:
-            image = squared(image, size or REDUCED)
-        pixels = np.asarray(image)
+        image = _told(content)
+        with HUGE if image.width * image.height > ALONE else nullcontext():
+            image = upright(image)
+            large = max(image.size) > KEPT
+            if size is not None or large:
+                image = squared(image, size or REDUCED)
+            pixels = np.asarray(image)
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
         return _reason(error)
     return pixels.reshape(image.height, image.width, -1), large
@@ -132,13 +139,18 @@ def _reason(error: Exception) -> str:
 
 def opened(content: bytes) -> Image.Image:
     """The first frame, upright, as 8-bit gray or colour, with alpha where the file has any."""
+    return upright(_told(content))
+
+
+def _told(content: bytes) -> Image.Image:
+    """A file of which only the head has been read, if its head says that there is room for it."""
     Image.init()
     image: Image.Image = Image.open(
         io.BytesIO(content), formats=[f for f in FORMATS if f in Image.OPEN]
     )
     if image.width * image.height > MOST_PIXELS:
         raise ValueError(f"{image.width} x {image.height} pixels are too many")
-    return upright(image)
+    return image
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -168,13 +180,16 @@ def _in_bytes(image: Image.Image) -> Image.Image:
 
 def _deep(image: Image.Image) -> Image.Image:
     """Gray of more than 8 bits, scaled to 8: 65535 (or 1.0, for fractions) becomes 255."""
-    values = np.asarray(image).astype(np.float64)
+    values = np.asarray(image)
     full = 65535.0
     if image.mode == "F" and np.nanmax(values, initial=0.0) <= 1:
         full = 1.0
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > full:
         raise ValueError("gray values outside 0 .. 65535")
-    return Image.fromarray(np.floor(values * (255 / full) + 0.5).astype(np.uint8))
+    scaled = np.empty(values.shape, np.uint8)
+    for row, line in enumerate(values):  # eight bytes a pixel are needed for one row at a time
+        scaled[row] = np.floor(line.astype(np.float64) * (255 / full) + 0.5)
+    return Image.fromarray(scaled)
 
 
 def _square(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
+import posixpath
 import re
+import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
+from gander.data.reading.walking import walked, within
 from gander.errors import DataError
 
 IMAGE_ENDINGS = frozenset(
@@ -40,6 +45,11 @@ JUNK = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
 LARGEST_FILE = 256 << 20  # bytes; nothing a small-image set needs is larger
 PACKED_AT_MOST = 200  # times: images are packed already, so a zip that swells more is a bomb
 LARGEST_SWOLLEN = 1 << 30  # bytes below which a zip may swell as it likes
+LARGEST_DIRECTORY = 512 << 20  # bytes of a zip's list of its members
+MOST_MEMBERS = 2_000_000  # in a zip; each takes about half a kilobyte of memory
+LISTED = b"PK\x01\x02"  # what each member in a zip's list begins with
+HEAD = 30  # bytes before a member's name and content
+NAMED = 100  # letters of a name that are said
 
 
 class Store(Protocol):
@@ -49,27 +59,34 @@ class Store(Protocol):
     names: list[str]
     notes: list[str]
 
+    def size(self, name: str) -> int:
+        """The bytes that reading a file would take; 0 where it would not be read."""
+        ...
+
     def read(self, name: str) -> bytes:
         """The content of one file; raises OSError when it cannot be had."""
         ...
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """A key that sorts img2 before img10."""
+    """A key that sorts img2 before img10; of numbers without leading zeros the longer is the larger."""
     pieces = re.findall(r"[0-9]+|[^0-9]+", text)
-    return tuple((0, int(p), "") if p[0] in "0123456789" else (1, 0, p) for p in pieces)
+    whole = (p.lstrip("0") if p[0] in "0123456789" else None for p in pieces)
+    return tuple(
+        (1, 0, p) if n is None else (0, len(n), n) for p, n in zip(pieces, whole, strict=True)
+    )
 
 
 def is_image(name: str) -> bool:
     """Whether a name has the ending of an image."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_ENDINGS
+    return posixpath.splitext(name)[1].lower() in IMAGE_ENDINGS
 
 
 def sifted(names: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
     """Names as images and tables, both in natural order, and lines about what was ignored."""
     images, tables, ignored = [], [], Counter[str]()
-    for name in sorted(names, key=natural):
-        parts = PurePosixPath(name).parts
+    for name in sorted(names):  # 01 and 1 are one number, and two names
+        parts = name.split("/")
         if any(part.startswith(".") or part.lower() in JUNK for part in parts):
             ignored["hidden or system"] += 1
         elif is_image(name):
@@ -79,40 +96,100 @@ def sifted(names: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
         else:
             ignored["not images by their ending"] += 1
     lines = [f"ignored {count:,} files: {why}" for why, count in ignored.items()]
-    return images, tables, lines
+    return sorted(images, key=natural), sorted(tables, key=natural), lines
+
+
+def batches(store: Store, names: Sequence[str], files: int, most: int) -> Iterator[list[str]]:
+    """The names in order, so many of them at a time that no more than ``most`` bytes are read at once (or one file)."""
+    batch: list[str] = []
+    size = 0
+    for name in names:
+        more = store.size(name)
+        if batch and (len(batch) == files or size + more > most):
+            yield batch
+            batch, size = [], 0
+        batch.append(name)
+        size += more
+    if batch:
+        yield batch
+
+
+def opened(path: Path | str, links: bool = True) -> io.BufferedReader:
+    """A plain file, open for reading; nothing else is, as a pipe that nobody writes would be waited for. Raises OSError."""
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    number = os.open(path, flags if links else flags | getattr(os, "O_NOFOLLOW", 0))
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError("is no plain file")
+    return io.BufferedReader(io.FileIO(number))
+
+
+def content(path: Path | str, most: int = LARGEST_FILE, links: bool = True) -> bytes:
+    """A plain file of at most so many bytes. Raises OSError."""
+    with opened(path, links) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(f"larger than {most >> 20} MiB")
+        found = file.read(size + 1)
+    if len(found) > size:
+        raise OSError("it grew while it was read")
+    return found
 
 
 class Folder:
-    """The plain files below a folder; links that lead out of it are not followed."""
+    """The plain files below a folder; links that lead out of it are followed only where that is allowed."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, links: bool = False) -> None:
         self.root = root
         self.where = str(root)
-        self.names: list[str] = []
-        self.notes: list[str] = []
-        real, refused = root.resolve(), 0
-        unreadable: list[OSError] = []
-        for here, folders, files in os.walk(root, onerror=unreadable.append):
-            linked = [one for one in folders if os.path.islink(os.path.join(here, one))]
-            refused += len(linked)
-            folders[:] = sorted(set(folders) - set(linked))
-            for file in files:
-                path = Path(here, file)
-                if path.is_symlink() and not path.resolve().is_relative_to(real):
-                    refused += 1
-                elif path.is_file():
-                    self.names.append(path.relative_to(root).as_posix())
-        if refused:
-            self.notes.append(f"did not follow {refused:,} links to folders or out of the folder")
-        if unreadable:
-            self.notes.append(f"could not look into {len(unreadable):,} folders: {unreadable[0]}")
+        self.links = links
+        self.real = os.path.realpath(root)
+        walk = walked(root, links)
+        self.names, self.notes = walk.names, walk.notes
+
+    def size(self, name: str) -> int:
+        """The bytes of one file."""
+        try:
+            size = os.stat(os.path.join(self.real, name)).st_size
+        except OSError:
+            return 0
+        return size if size <= LARGEST_FILE else 0
 
     def read(self, name: str) -> bytes:
-        """The content of one file."""
-        path = self.root / name
-        if path.stat().st_size > LARGEST_FILE:
-            raise OSError(f"larger than {LARGEST_FILE >> 20} MiB")
-        return path.read_bytes()
+        """The content of one file, if it still lies where it may: the folder can change while it is read."""
+        path = os.path.realpath(os.path.join(self.real, name))
+        if not (self.links or within(path, self.real)):
+            raise OSError("it has become a link out of the folder")
+        return content(path, LARGEST_FILE, links=False)
+
+
+class Listed(io.BufferedReader):
+    """A zip as a file, which refuses to be read while its list of members is larger than any sound one."""
+
+    directory = True  # until the list has been read
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most so many bytes. Raises ``BadZipFile`` before memory is taken for them or for what they list."""
+        if not self.directory:
+            return super().read(size)
+        if size is not None and size > LARGEST_DIRECTORY:
+            raise zipfile.BadZipFile(f"its list of members would take {size:,} bytes")
+        found = super().read(size)
+        if found.count(LISTED) > MOST_MEMBERS:
+            raise zipfile.BadZipFile(f"it lists more than {MOST_MEMBERS:,} members")
+        return found
+
+
+def archive(path: Path) -> tuple[zipfile.ZipFile, Listed]:
+    """A zip whose list of members is of sound size, and the file that it reads. Raises ``BadZipFile`` and OSError."""
+    file = Listed(opened(path).detach())
+    try:
+        found = zipfile.ZipFile(file)
+    except BaseException:
+        file.close()
+        raise
+    file.directory = False
+    return found, file
 
 
 class Zip:
@@ -122,35 +199,89 @@ class Zip:
         self.where = str(path)
         self.notes: list[str] = []
         try:
-            self.archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            self.archive, self.file = archive(path)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise DataError(f"{path} is not a readable zip: {error}") from None
-        self.members = {}
+        self.members: dict[str, zipfile.ZipInfo] = {}
+        try:
+            self._list()
+            self._refuse_bomb()
+        except BaseException:
+            self.close()
+            raise
+        self.names = list(self.members)
+
+    def _list(self) -> None:
+        """Takes down the members that are files."""
+        special = 0
         for info in self.archive.infolist():
-            if not info.is_dir():
+            if info.is_dir():
+                continue
+            if _is_special(info):
+                special += 1
+            else:
                 self.members[self._safe(info)] = info
-        swollen = sum(info.file_size for info in self.members.values())
-        packed = sum(info.compress_size for info in self.members.values())
+        if special:
+            self.notes.append(f"left out {special:,} links and other things that are no files")
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self.archive.close()
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        sort: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _refuse_bomb(self) -> None:
+        """Few bytes that would become many: by packing, or because members share them."""
+        infos = sorted(self.members.values(), key=lambda info: info.header_offset)
+        end = 0
+        for info in infos:
+            if info.header_offset < end:
+                name = info.filename[:NAMED]
+                raise DataError(
+                    f"{self.where} is refused: {name!r} in it overlaps another member, as in a zip bomb."
+                )
+            end = info.header_offset + HEAD + info.compress_size
+        swollen = sum(info.file_size for info in infos)
+        packed = sum(info.compress_size for info in infos)
         if swollen > LARGEST_SWOLLEN and swollen > PACKED_AT_MOST * max(packed, 1):
             raise DataError(
-                f"{path} is refused: {packed:,} bytes would swell to {swollen:,}, as in a zip bomb."
+                f"{self.where} is refused: {packed:,} bytes would swell to {swollen:,}, as in a zip bomb."
             )
-        self.names = list(self.members)
 
     def _safe(self, info: zipfile.ZipInfo) -> str:
         """The name of a member, refused when it is locked or points outside."""
         name = info.filename.replace("\\", "/")
         if info.flag_bits & 1:
-            raise DataError(f"{self.where} is refused: {name!r} in it is encrypted.")
+            raise DataError(f"{self.where} is refused: {name[:NAMED]!r} in it is encrypted.")
         if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
-            raise DataError(f"{self.where} is refused: the name {name!r} in it leads outside.")
+            raise DataError(
+                f"{self.where} is refused: the name {name[:NAMED]!r} in it leads outside."
+            )
         return PurePosixPath(name).as_posix()
+
+    def size(self, name: str) -> int:
+        """The bytes one member says it holds."""
+        size = self.members[name].file_size
+        return size if size <= LARGEST_FILE else 0
 
     def read(self, name: str) -> bytes:
         """The content of one member, no more of it than it declares."""
         info = self.members[name]
         if info.file_size > LARGEST_FILE:
             raise OSError(f"larger than {LARGEST_FILE >> 20} MiB")
+        # Of the other methods zipfile unpacks a whole piece at once, however much that becomes.
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise OSError("packed by a method that is not read; pack it anew with deflate")
         try:
             with self.archive.open(info) as file:
                 return file.read(info.file_size)
@@ -160,5 +291,12 @@ class Zip:
             NotImplementedError,
             EOFError,
             RuntimeError,
+            ValueError,
         ) as error:
             raise OSError(str(error)) from None
+
+
+def _is_special(info: zipfile.ZipInfo) -> bool:
+    """Whether a member is, on the machine that packed it, a link, a pipe or a device."""
+    sort = stat.S_IFMT(info.external_attr >> 16)
+    return info.create_system == 3 and sort not in (0, stat.S_IFREG)  # 3 is Unix

@@ -15,6 +15,7 @@ from gander.data import Column, Data
 from gander.data.reading import table
 from gander.data.reading.pictures import decoded
 from gander.data.reading.store import Folder, Store, Zip, natural, sifted
+from gander.data.reading.walking import TO_ALLOW, leads_out
 from gander.errors import DataError
 
 SPLIT_FOLDERS = {
@@ -35,20 +36,35 @@ class Entry:
 
 
 def read_folder(
-    path: Path, split: str, size: int | None, channels: int | None, limit: int | None
+    path: Path,
+    split: str,
+    size: int | None,
+    channels: int | None,
+    limit: int | None,
+    links: bool = False,
 ) -> Data:
-    """A folder, with a CSV inside or beside it."""
+    """A folder, with a CSV inside or beside it; links that lead out of it are followed where ``links``."""
     beside = path.resolve().with_name(f"{path.resolve().name}.csv")
-    given = table.parsed(beside.read_bytes(), str(beside)) if beside.is_file() else None
-    return _read(Folder(path), given, split, size, channels, limit)
+    store = Folder(path, links)
+    given = None
+    if beside.is_file() and (links or not leads_out(beside)):
+        given = table.read(beside)
+    elif beside.is_file():
+        store.notes.append(f"did not follow {beside.name}, a link to another folder ({TO_ALLOW})")
+    return _read(store, given, split, size, channels, limit)
 
 
 def read_csv(
-    path: Path, split: str, size: int | None, channels: int | None, limit: int | None
+    path: Path,
+    split: str,
+    size: int | None,
+    channels: int | None,
+    limit: int | None,
+    links: bool = False,
 ) -> Data:
     """A CSV given by itself: the images it lists, and no others."""
-    given = table.parsed(path.read_bytes(), str(path))
-    store = Folder(path.parent)
+    given = table.read(path)
+    store = Folder(path.parent, links)
     images, _, _ = sifted(store.names)
     rows, _ = table.matched(given, images, "")
     store.names = [name for name, row in zip(images, rows, strict=True) if row is not None]
@@ -59,8 +75,7 @@ def read_zip(
     path: Path, split: str, size: int | None, channels: int | None, limit: int | None
 ) -> Data:
     """A zip of the same layout, never unpacked."""
-    store = Zip(path)
-    with store.archive:
+    with Zip(path) as store:
         return _read(store, None, split, size, channels, limit)
 
 
@@ -106,8 +121,9 @@ def _read(
 ) -> Data:
     images, tables, notes = sifted(store.names)
     if not images:
+        seen = f" ({'; '.join([*store.notes, *notes])})" if store.notes or notes else ""
         raise DataError(
-            f"{store.where} holds no images. Expected: image files in one sub-folder a class, or "
+            f"{store.where} holds no images{seen}. Expected: image files in one sub-folder a class, or "
             f"image "
             f"files with a labels.csv, or train/ and test/ folders of those; or an .npz or IDX "
             f"file."
@@ -188,7 +204,7 @@ def _columns(
         if name is None:
             notes.append("several CSV files and none is named labels.csv: none was read")
         else:
-            given = table.parsed(store.read(name), f"{store.where}/{name}")
+            given = _table(store, name)
             base = str(PurePosixPath(name).parent).removeprefix(".")
     if given is not None:
         found, said = table.matched(given, [entry.name for entry in entries], base)
@@ -205,6 +221,17 @@ def _columns(
     return columns, label, notes
 
 
+def _table(store: Store, name: str) -> table.Table:
+    """A CSV among the images. Raises :class:`DataError`."""
+    where = f"{store.where}/{name}"
+    if store.size(name) > table.LARGEST:
+        raise DataError(f"{where} is refused: larger than {table.LARGEST >> 20} MiB.")
+    try:
+        return table.parsed(store.read(name), where)
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror or error}.") from None
+
+
 def _main_table(tables: list[str]) -> str | None:
     """The CSV to read: labels.csv, or the only one on the highest level that has any."""
     depth = min(name.count("/") for name in tables)
@@ -218,8 +245,14 @@ def _main_table(tables: list[str]) -> str | None:
 def _class_column(entries: list[Entry]) -> Column | None:
     """The sub-folder of every image; None when there are not at least two."""
     folders = [str(PurePosixPath(entry.key).parent) for entry in entries]
-    names = tuple(sorted(set(folders) - {"."}, key=natural))
-    if len(names) < 2:
+    found = sorted(sorted(set(folders) - {"."}), key=natural)
+    if len(found) < 2:
         return None
-    codes = {name: code for code, name in enumerate(names)}
-    return Column("class", "categorical", torch.tensor([codes.get(f, -1) for f in folders]), names)
+    codes = {name: code for code, name in enumerate(found)}
+    values = torch.tensor([codes.get(folder, -1) for folder in folders])
+    return Column("class", "categorical", values, tuple(_said(name) for name in found))
+
+
+def _said(name: str) -> str:
+    """The name of a folder as a class; bytes that are no UTF-8 are spelled out, since no file of text could hold them."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
