@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from gander import backbones
+from gander import backbones, strangers
 from gander.codes import CODE_KEYS, CodeSpec
 from gander.errors import ConfigError, choose
 from gander.objectives import OBJECTIVES
@@ -207,13 +207,13 @@ def preset_table(name: str) -> Table:
 def read_toml(path: Path) -> Table:
     """A TOML file, or one clear line saying what is wrong with it."""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        return strangers.from_toml(strangers.content(path).decode("utf-8"))
     except FileNotFoundError:
         raise ConfigError(
             f"there is no file {str(path)!r}; presets are named without an ending: "
             f"{', '.join(preset_names())}."
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
 
 
@@ -301,8 +301,8 @@ def locate(key: str) -> tuple[str, str]:
 def _value(text: str) -> Any:
     """A word from the command line as TOML reads it, else as the text itself."""
     try:
-        return tomllib.loads(f"x = {text.strip()}")["x"]
-    except tomllib.TOMLDecodeError:
+        return strangers.from_toml(f"x = {text.strip()}")["x"]
+    except ValueError:
         return text.strip()
 
 
@@ -351,7 +351,7 @@ def _checked(section: str, setting: dataclasses.Field[Any], value: Any) -> Any:
             raise ConfigError(f"{say}: {choose(str(value), options, 'choice')}")
         return value
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 2**1023 else math.inf
     if wanted is int and isinstance(value, float) and value.is_integer():
         value = int(value)  # 6e5 images
     right = isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))

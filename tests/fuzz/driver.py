@@ -11,13 +11,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuzz import targets
 from fuzz.mutation import changed
 from fuzz.worker import BEYOND, Board, Reader, work
 
 CORPUS = Path(__file__).parent / "corpus"
 HANGS = 5.0  # seconds of processor time one input may take
-WAITS = 30.0  # seconds it may take at all
+WAITS = 60.0  # seconds it may take at all
+SLEEPS = 3.0  # seconds it may wait for something, as for the other end of a pipe
 LOOKS = 0.02  # seconds between looks at a child
 MOST_DEATHS = 50  # of children of one target
 
@@ -135,15 +135,17 @@ def _watched(number, board, hangs):
         ended, status, usage = os.wait4(number, os.WNOHANG)
         if ended:
             break
-        now, spent = time.monotonic(), _spent(number)
+        now = time.monotonic()
         if board.begun != seen:
-            seen, since, used = board.begun, now, spent
-        elif board.begun > board.done and (
-            spent - used > hangs or now - since > max(WAITS, 2 * hangs)
-        ):
-            os.kill(number, signal.SIGKILL)
-            _, _, usage = os.wait4(number, 0)
-            return f"a hang: no answer in {hangs:g} seconds", usage.ru_maxrss * 1024
+            seen, since, used = board.begun, now, _spent(number)[0]
+        elif board.begun > board.done and now - since > min(hangs, SLEEPS):
+            spent, sleeps = _spent(number)
+            waits = sleeps and spent - used < 0.1
+            if waits or spent - used > hangs or now - since > WAITS:
+                os.kill(number, signal.SIGKILL)
+                _, _, usage = os.wait4(number, 0)
+                why = "it waits for something" if waits else f"no answer in {hangs:g} seconds"
+                return f"a hang: {why}", usage.ru_maxrss * 1024
         time.sleep(LOOKS)
     memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     if os.WIFSIGNALED(status):
@@ -154,12 +156,12 @@ def _watched(number, board, hangs):
 
 
 def _spent(number):
-    """The processor time of a child, in seconds."""
+    """The processor time of a child in seconds, and whether it sleeps."""
     try:
         words = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0.0
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        return 0.0, False
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK"), words[0] == "S"
 
 
 def _keep(findings, told, content, keep):
