@@ -213,7 +213,7 @@ def read_toml(path: Path) -> Table:
             f"there is no file {str(path)!r}; presets are named without an ending: "
             f"{', '.join(preset_names())}."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
 
 
@@ -302,7 +302,7 @@ def _value(text: str) -> Any:
     """A word from the command line as TOML reads it, else as the text itself."""
     try:
         return strangers.from_toml(f"x = {text.strip()}")["x"]
-    except ValueError:
+    except tomllib.TOMLDecodeError:
         return text.strip()
 
 
@@ -351,7 +351,7 @@ def _checked(section: str, setting: dataclasses.Field[Any], value: Any) -> Any:
             raise ConfigError(f"{say}: {choose(str(value), options, 'choice')}")
         return value
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < 2**1023 else math.inf
+        value = float(value)
     if wanted is int and isinstance(value, float) and value.is_integer():
         value = int(value)  # 6e5 images
     right = isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))

@@ -48,10 +48,24 @@ def from_json(text: bytes | str) -> Any:
 
 
 def from_toml(text: str) -> dict[str, Any]:
-    """The tables of a TOML text. Raises ``ValueError`` alone, also for one that is nested too deeply or would take minutes."""
+    """The tables of a TOML text. Raises ``tomllib.TOMLDecodeError`` alone, also for what would take minutes or cannot be printed."""
     if DEEP.search(text):
-        raise ValueError("a key has too many parts")
+        raise tomllib.TOMLDecodeError("a key has too many parts")
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise tomllib.TOMLDecodeError("it is nested too deeply") from None
+    except ValueError as error:
+        raise tomllib.TOMLDecodeError(str(error)) from None
+    if not _fits(table):
+        raise tomllib.TOMLDecodeError("a whole number in it has more than 64 bits")
+    return table
+
+
+def _fits(value: Any) -> bool:
+    """Whether all whole numbers are such as TOML has."""
+    if isinstance(value, dict):
+        return all(_fits(part) for part in value.values())
+    if isinstance(value, list):
+        return all(_fits(part) for part in value)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63

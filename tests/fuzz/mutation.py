@@ -68,10 +68,8 @@ WORDS = (
     "class",
     "images",
     "gaussian",
-    "x" * 300,
-    "9" * 5000,
-    "(" * 2000,
 )
+LONG = ("x" * 300, "9" * 5000, "(" * 2000)
 NAMES = (
     "../x.png",
     "/x.png",
@@ -92,7 +90,7 @@ NAMES = (
     "images.npy",
     ".npy",
 )
-MOST = 1 << 20  # bytes of an input
+MOST = 1 << 18  # bytes of an input
 
 
 def changed(data, name, chance, others=()):
@@ -174,7 +172,7 @@ def in_text(data, chance, others=()):
     if what == 0:
         del parts[at]
     elif what == 1:
-        parts[at] *= chance.choice((2, 2, 3, 1000))
+        parts[at] *= chance.choice((2, 2, 2, 3, 3, 40, 1000))
     elif what == 2:
         parts[at] = _word(chance)
     elif what == 3:
@@ -199,12 +197,14 @@ def _tokens(text):
 
 
 def _word(chance):
+    if chance.random() < 0.02:
+        return chance.choice(LONG)
     sort = chance.randrange(3)
     return str(chance.choice((WORDS, NUMBERS, FRACTIONS)[sort]))
 
 
 # ---------------------------------------------------------------------- tables
-def _value(chance, dates=False):
+def _value(chance):
     """Something a table may hold and its reader may not expect."""
     values = [
         True,
@@ -215,8 +215,10 @@ def _value(chance, dates=False):
         [[]],
         [1, "a"],
         {"a": {}},
-        10**400 if not dates else 2**63 - 1,
+        10**400,
     ]
+    if chance.random() < 0.02:
+        return chance.choice(LONG)
     return chance.choice(
         (
             chance.choice(values),

@@ -228,7 +228,9 @@ def _column(name: str, array: np.ndarray) -> Column | None:
     if array.dtype.kind == "U":
         return _classes(name, array, natural_order=True)
     if array.dtype.kind == "f":
-        values = np.where(np.isfinite(array), array, np.nan).astype(np.float32)
+        with np.errstate(over="ignore"):  # a number too large for 32 bits is as good as none
+            values = array.astype(np.float32)
+        values[~np.isfinite(values)] = np.nan
         return Column(name, "continuous", torch.from_numpy(values))
     if array.dtype.kind not in "biu":
         return None
