@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -341,10 +342,16 @@ def _section(name: str, table: Any) -> Any:
     return SECTIONS[name](**values)
 
 
+@cache
+def _types(section: type) -> dict[str, Any]:
+    """The type of every setting of a section; asking Python anew for each takes longer than all the rest."""
+    return typing.get_type_hints(section)
+
+
 def _checked(section: str, setting: dataclasses.Field[Any], value: Any) -> Any:
     """A setting's value, of its type and within its bounds."""
     say = f"{section}.{setting.name}"
-    wanted = typing.get_type_hints(SECTIONS[section])[setting.name]
+    wanted = _types(SECTIONS[section])[setting.name]
     options = typing.get_args(wanted)
     if options:
         if value not in options:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 import sys
@@ -19,7 +20,6 @@ HANGS = 5.0  # seconds of processor time one input may take
 WAITS = 60.0  # seconds it may take at all
 SLEEPS = 3.0  # seconds it may wait for something, as for the other end of a pipe
 LOOKS = 0.02  # seconds between looks at a child
-MOST_DEATHS = 50  # of children of one target
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Plan:
     beyond: int = BEYOND
     short: bool = False
     """Whether targets that take seconds to begin are left out."""
+    deaths: int = 50
+    """Children of one target that may die before the next one's turn."""
 
 
 def fuzzed(plan, chosen, keep, tell=print):
@@ -42,11 +44,12 @@ def fuzzed(plan, chosen, keep, tell=print):
     results = {}
     for target, quota in shares(plan, chosen):
         results[target.name] = one = _target(plan, target, quota, keep)
-        rate = one["inputs"] / max(one["seconds"], 1e-9)
+        rate = one["inputs"] / max(one["processor_seconds"], 1e-9)
         tell(
-            f"{target.name:10} {one['inputs']:8,} inputs, {rate:8,.0f}/s, {len(one['findings'])} findings"
+            f"{target.name:10} {one['inputs']:8,} inputs, {rate:8,.0f} a processor second, {len(one['findings'])} findings"
         )
     seconds = time.monotonic() - began
+    spent = sum(one["processor_seconds"] for one in results.values())
     inputs = sum(one["inputs"] for one in results.values())
     return {
         "inputs": inputs,
@@ -54,7 +57,9 @@ def fuzzed(plan, chosen, keep, tell=print):
         "seeds": sum(one["seeds"] for one in results.values()),
         "guided_by": "coverage (atheris)" if plan.by_coverage else "nothing",
         "seconds": round(seconds, 1),
+        "processor_seconds": round(spent, 1),
         "inputs_per_second": round(inputs / seconds, 1),
+        "inputs_per_processor_second": round(inputs / spent, 1),
         "peak_memory_bytes": max(one["peak_memory_bytes"] for one in results.values()),
         "memory_bound_bytes": plan.beyond,
         "hang_seconds": plan.hangs,
@@ -82,11 +87,11 @@ def pool_of(target):
 def _target(plan, target, quota, keep):
     """One target by as many children as it takes."""
     root = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    began, done, deaths, peak, findings = time.monotonic(), 0, 0, 0, {}
+    began, done, deaths, peak, spent, findings = time.monotonic(), 0, 0, 0, 0.0, {}
     pool = pool_of(target)
     with tempfile.TemporaryDirectory(prefix="gander-fuzz-", dir=root) as place:
         home = Path(place)
-        while done < quota and deaths <= MOST_DEATHS:
+        while done < quota and deaths <= plan.deaths:
             shutil.rmtree(home / "found", ignore_errors=True)
             for name in ("found", "work"):
                 (home / name).mkdir(exist_ok=True)
@@ -96,8 +101,9 @@ def _target(plan, target, quota, keep):
             if not number:
                 reader = Reader(target, home / "work", board, home / "found", quota - done)
                 work(reader, pool, seed, plan.by_coverage, plan.beyond)
-            ended, memory = _watched(number, board, plan.hangs)
-            peak = max(peak, memory)
+            ended, usage = _watched(number, board, plan.hangs)
+            peak = max(peak, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+            spent += usage.ru_utime + usage.ru_stime
             for note in sorted((home / "found").glob("*.json")):
                 _keep(
                     findings,
@@ -123,13 +129,14 @@ def _target(plan, target, quota, keep):
         "inputs": done,
         "seeds": len(pool),
         "seconds": round(time.monotonic() - began, 2),
+        "processor_seconds": round(spent, 2),
         "peak_memory_bytes": peak,
         "findings": sorted(findings.values(), key=lambda told: told["input"]),
     }
 
 
 def _watched(number, board, hangs):
-    """Waits for a child: how it ended (empty where it came to its end), and the most memory it held."""
+    """Waits for a child: how it ended (empty where it came to its end), and what it used."""
     seen, since, used = -1, time.monotonic(), 0.0
     while True:
         ended, status, usage = os.wait4(number, os.WNOHANG)
@@ -145,14 +152,13 @@ def _watched(number, board, hangs):
                 os.kill(number, signal.SIGKILL)
                 _, _, usage = os.wait4(number, 0)
                 why = "it waits for something" if waits else f"no answer in {hangs:g} seconds"
-                return f"a hang: {why}", usage.ru_maxrss * 1024
+                return f"a hang: {why}", usage
         time.sleep(LOOKS)
-    memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     if os.WIFSIGNALED(status):
-        return f"a crash: signal {signal.Signals(os.WTERMSIG(status)).name}", memory
+        return f"a crash: signal {signal.Signals(os.WTERMSIG(status)).name}", usage
     if board.begun > board.done:
-        return f"a crash: it ended with code {os.WEXITSTATUS(status)}", memory
-    return "", memory
+        return f"a crash: it ended with code {os.WEXITSTATUS(status)}", usage
+    return "", usage
 
 
 def _spent(number):
@@ -176,10 +182,19 @@ def _keep(findings, told, content, keep):
     findings[name] = {**told, "input": name}
 
 
-def digest(plan, target, count=50):
-    """A hash of a target's first inputs: equal exactly where the same inputs are made."""
-    import random
+def missed(keep):
+    """The planted faults that are not found, or not called what they are."""
+    from fuzz.planted import FAULTS, planted
 
+    wanted = {read.__name__: sort for read, sort in FAULTS.items()}
+    plan = Plan(300 * len(wanted), hangs=0.3, deaths=0)
+    summary = fuzzed(plan, planted(), keep, tell=lambda _: None)
+    found = {n: {told["sort"] for told in one["findings"]} for n, one in summary["targets"].items()}
+    return [name for name, sort in wanted.items() if found[name] != {sort}]
+
+
+def digest(plan, target, count=20):
+    """A hash of a target's first inputs: equal exactly where the same inputs are made."""
     pool, found = pool_of(target), hashlib.sha256()
     for number in range(count):
         chance = random.Random(f"{plan.seed * 1000}/{target.name}/{number}")

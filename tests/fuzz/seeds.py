@@ -369,7 +369,7 @@ def networks():
     from onnx import TensorProto, helper
 
     entry = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])
-    said = helper.make_tensor_value_info("features", TensorProto.FLOAT, None)
+    said = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 1, SIDE])
     node = helper.make_node("ReduceMean", ["images"], ["features"], axes=[3], keepdims=0)
     graph = helper.make_graph([node], "features", [entry], [said])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)

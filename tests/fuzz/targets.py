@@ -92,7 +92,7 @@ def load(path):
 def load_idx(folder):
     names = ("set-images-idx3-ubyte", "set-images-idx3-ubyte.gz")
     there = [folder / name for name in names if os.path.lexists(folder / name)]
-    return load(there[0] if there else folder / names[0])
+    return load(there[0]) if there else None
 
 
 def load_folder(folder):
@@ -282,24 +282,24 @@ def readable(error):
 TARGETS = {
     one.name: one
     for one in (
-        Target("npz", "set.npz", seeds.npzs, load, 70),
+        Target("npz", "set.npz", seeds.npzs, load, 60),
         Target("npy", "set.npy", seeds.npys, load, 130),
-        Target("idx", "set.bundle", seeds.idxs, load_idx, 45),
-        Target("folder", "set.bundle", seeds.folders_packed, load_folder, 15),
-        Target("zip", "set.zip", seeds.zips, load, 22),
+        Target("idx", "set.bundle", seeds.idxs, load_idx, 40),
+        Target("folder", "set.bundle", seeds.folders_packed, load_folder, 12),
+        Target("zip", "set.zip", seeds.zips, load, 18),
         Target("csv", "labels.csv", seeds.tables, load_table, 140),
         Target("cifar10", "set.gz", seeds.archives, load_cifar, 20),
         Target("image", "picture", lambda: list(seeds.every_image().values()), open_image, 110),
-        Target("png", "picture.png", seeds.pngs, open_image, 20),
+        Target("png", "picture.png", seeds.pngs, open_image, 14),
         Target("codes", "line.txt", seeds.specifications, parse_codes, 120),
         Target("settings", "settings.txt", seeds.settings, parse_settings, 40),
-        Target("toml", "own.toml", seeds.tomls, load_toml, 50),
-        Target("asked", "asked.txt", seeds.asked, parse_asked, 10),
+        Target("toml", "own.toml", seeds.tomls, load_toml, 45),
+        Target("asked", "asked.txt", seeds.asked, parse_asked, 8),
         Target("weights", "w.safetensors", lambda: [seeds.weights()], load_weights, 40),
         Target("export", "export.bundle", seeds.model_json, load_export, 30),
         Target("state", "s.safetensors", seeds.states, load_state, 60),
         Target("names", "names.json", seeds.named, load_names, 70),
-        Target("run", "run.bundle", seeds.played, load_run, 4),
+        Target("run", "run.bundle", seeds.played, load_run, 3),
         Target("network", "n.onnx", seeds.networks, load_network, 3, slow_start=True),
         Target("records", "r.json", seeds.records, load_records, 60),
     )
