@@ -327,11 +327,10 @@ def in_zip(data, chance, others=()):
     way = chance.choice(
         (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
     )
-    with zipfile.ZipFile(
-        buffer, "w", way if chance.random() < 0.1 else zipfile.ZIP_STORED
-    ) as archive:
-        for name, content in members:
-            archive.writestr(_dated(name), content, archive.compression)
+    way = way if chance.random() < 0.1 else zipfile.ZIP_STORED
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(buffer, "w", way) as archive:
+        for name, content in members:  # a name may be there twice
+            archive.writestr(_dated(name), content, way)
     return buffer.getvalue()
 
 
