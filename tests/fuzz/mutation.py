@@ -11,6 +11,7 @@ import json
 import math
 import struct
 import tomllib
+import warnings
 import zipfile
 import zlib
 from pathlib import PurePosixPath
