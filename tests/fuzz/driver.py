@@ -121,7 +121,7 @@ def _target(plan, target, quota, keep):
                 }
                 _keep(findings, said | {"bytes": len(board.content)}, board.content, keep)
             elif not board.done:
-                raise RuntimeError(f"the child for {target.name} read nothing")
+                raise RuntimeError(f"the child for {target.name} ended before it had read anything")
             done += max(1, board.begun)
             deaths += bool(ended)
             shutil.rmtree(home / "work", ignore_errors=True)
@@ -158,6 +158,8 @@ def _watched(number, board, hangs):
         return f"a crash: signal {signal.Signals(os.WTERMSIG(status)).name}", usage
     if board.begun > board.done:
         return f"a crash: it ended with code {os.WEXITSTATUS(status)}", usage
+    if os.WEXITSTATUS(status):
+        raise RuntimeError(f"the fuzzer itself failed after {board.done:,} inputs")
     return "", usage
 
 

@@ -107,21 +107,7 @@ def _once(data, name, chance, others):
         change = in_bytes
     try:
         return change(data, chance, others)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        OverflowError,
-        AttributeError,
-        OSError,
-        EOFError,
-        RuntimeError,
-    ):
-        return in_bytes(
-            data, chance, others
-        )  # RecursionError and NotImplementedError are RuntimeErrors
-    except (zipfile.BadZipFile, zlib.error, struct.error):
+    except Exception:  # what was changed before can no longer be understood, and fails in any way
         return in_bytes(data, chance, others)
 
 
