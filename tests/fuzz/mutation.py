@@ -353,17 +353,11 @@ def in_bundle(data, chance, others=()):
     elif what == 2:
         files[at] = [
             files[at][0] + chance.choice(("@link", "@link", "@pipe", "@folder")),
-            _target(chance),
+            chance.choice(bundle.LINKED),
         ]
     else:
         files[at][1] = _once(files[at][1], files[at][0], chance, [content for _, content in files])
     return b"".join(bundle.packed({name: content}) for name, content in files)
-
-
-def _target(chance):
-    return chance.choice(
-        (b"/dev/zero", b"/dev/null", b"/etc/passwd", b".", b"..", b"nowhere", b"a/1.png")
-    )
 
 
 # ---------------------------------------------------------------------- headers
