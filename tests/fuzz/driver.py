@@ -189,7 +189,7 @@ def missed(keep):
     from fuzz.planted import FAULTS, planted
 
     wanted = {read.__name__: sort for read, sort in FAULTS.items()}
-    plan = Plan(150 * len(wanted), hangs=0.3, deaths=0)
+    plan = Plan(20 * len(wanted), hangs=0.3, deaths=0)
     summary = fuzzed(plan, planted(), keep, tell=lambda _: None)
     found = {n: {told["sort"] for told in one["findings"]} for n, one in summary["targets"].items()}
     return [name for name, sort in wanted.items() if found[name] != {sort}]

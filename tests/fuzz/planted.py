@@ -11,42 +11,49 @@ from fuzz.targets import Target
 from gander.errors import DataError
 
 
+SEED = b"1 2 3 4 5 6 7 8"
+
+
+def is_changed(path):
+    return path.read_bytes() != SEED
+
+
 def raises(path):
-    if b"7" in path.read_bytes():
-        raise KeyError("seven")
+    if is_changed(path):
+        raise KeyError("changed")
 
 
 def computes(path):
-    while b"7" in path.read_bytes():
+    while is_changed(path):
         pass
 
 
 def waits(path):
-    if b"7" in path.read_bytes():
+    if is_changed(path):
         time.sleep(1000)
 
 
 def dies(path):
-    if b"7" in path.read_bytes():
+    if is_changed(path):
         os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def leaves(path):
-    if b"7" in path.read_bytes():
+    if is_changed(path):
         os._exit(3)
 
 
 def swallows(path):
     """Memory that is not there, and a message that sounds innocent."""
     try:
-        if b"7" in path.read_bytes():
+        if is_changed(path):
             np.ones(1 << 37, np.uint8)
     except MemoryError:
         raise DataError("something is wrong with this file.") from None
 
 
 def mumbles(path):
-    if b"7" in path.read_bytes():
+    if is_changed(path):
         raise DataError("")
 
 
@@ -58,13 +65,13 @@ class Babble(DataError):
 
 
 def babbles(path):
-    if b"7" in path.read_bytes():
+    if is_changed(path):
         raise Babble()
 
 
 def warns(path):
-    if b"7" in path.read_bytes():
-        warnings.warn("mind the seven", stacklevel=1)
+    if is_changed(path):
+        warnings.warn("mind the change", stacklevel=1)
 
 
 FAULTS = {
@@ -82,8 +89,5 @@ FAULTS = {
 
 
 def planted():
-    """The readers as targets. The first seed is harmless, and what lies near the second is not."""
-    return [
-        Target(read.__name__, "n.bytes", lambda: [b"123456", b"66666666"], read, 1)
-        for read in FAULTS
-    ]
+    """The readers as targets. The seed is harmless, and what is made of it is not."""
+    return [Target(read.__name__, "n.bytes", lambda: [SEED], read, 1) for read in FAULTS]
