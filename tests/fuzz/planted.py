@@ -10,7 +10,6 @@ import numpy as np
 from fuzz.targets import Target
 from gander.errors import DataError
 
-
 SEED = b"1 2 3 4 5 6 7 8"
 
 
