@@ -11,7 +11,7 @@ import gander
 
 SOURCE = Path(gander.__file__).parent
 FLOORS = [
-    {"errors", "rng", "headings"},
+    {"errors", "rng", "headings", "strangers"},
     {"kinds", "objectives", "penalties", "augmentations"},
     {"spelling", "norms", "images", "filling"},
     {"codes", "reels", "folders"},

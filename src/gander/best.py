@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gander import config as configuration
-from gander import folders, states
+from gander import folders, states, strangers
 from gander.config import Config
 from gander.errors import RunError
 from gander.history import Better
@@ -66,11 +66,11 @@ def read(run: Run) -> Best | None:
     if not run.best.is_dir():
         return None
     try:
-        said = json.loads(file.read_text("utf-8"))
+        said = strangers.from_json(strangers.content(file))
         better: Better = "lower" if said["better"] == "lower" else "higher"
         numbers = float(said["value"]), better, int(said["images_seen"]), int(said["n"])
         return Best(str(said["figure"]), *numbers, str(said["judge"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise RunError(
             f"{file} cannot be read ({type(error).__name__}: {error}); move {run.best} away to go on without it."
         ) from None

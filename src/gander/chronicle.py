@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from gander import images as pictures
 from gander import reels, runs
@@ -64,7 +64,7 @@ def find(folder: Path, name: str) -> list[Grid]:
     there: dict[str, list[Grid]] = {}
     for path in sorted(folder.glob("*.png")) if folder.is_dir() else []:
         match = GRID.fullmatch(path.name)
-        if match:
+        if match and path.is_file():
             grid = Grid(int(match[2]), path, (1, 1), "L")
             there.setdefault(match[1], []).append(grid)
     kept = sorted(there.get(name, []), key=lambda grid: grid.images_seen)
@@ -87,7 +87,7 @@ def _measured(grid: Grid) -> Grid:
     try:
         with Image.open(grid.path, formats=["PNG"]) as file:
             size, mode = file.size, file.mode
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise RunError(f"{grid.path} cannot be read as a picture: {error}") from None
     if max(size) > MOST_SIDE:
         raise RunError(f"{grid.path} is {size[0]:,} x {size[1]:,} pixels; at most {MOST_SIDE:,}.")
@@ -101,7 +101,7 @@ def _frames(grids: Sequence[Grid], size: tuple[int, int]) -> Iterator[Image.Imag
         try:
             with Image.open(grid.path, formats=["PNG"]) as file:
                 picture = reels.opaque(file.convert("RGBA" if "A" in file.mode else mode))
-        except (OSError, SyntaxError) as error:  # how Pillow says that a PNG is broken
+        except (OSError, SyntaxError, ValueError) as error:  # how Pillow says that a PNG is broken
             raise RunError(f"{grid.path} cannot be read as a picture: {error}") from None
         paper = Image.new(mode, size, (pictures.PAPER,) * len(mode))
         paper.paste(picture, (size[0] - picture.width, size[1] - picture.height))

@@ -13,11 +13,12 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from gander import augmentations, backbones
+from gander import augmentations, backbones, strangers
 from gander.codes import CODE_KEYS, CodeSpec
 from gander.errors import ConfigError, choose
 from gander.objectives import OBJECTIVES
@@ -225,7 +226,7 @@ def preset_table(name: str) -> Table:
 def read_toml(path: Path) -> Table:
     """A TOML file, or one clear line saying what is wrong with it."""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        return strangers.from_toml(strangers.content(path).decode("utf-8"))
     except FileNotFoundError:
         raise ConfigError(
             f"there is no file {str(path)!r}; presets are named without an ending: "
@@ -319,7 +320,7 @@ def locate(key: str) -> tuple[str, str]:
 def _value(text: str) -> Any:
     """A word from the command line as TOML reads it, else as the text itself."""
     try:
-        return tomllib.loads(f"x = {text.strip()}")["x"]
+        return strangers.from_toml(f"x = {text.strip()}")["x"]
     except tomllib.TOMLDecodeError:
         return text.strip()
 
@@ -362,10 +363,16 @@ def _section(name: str, table: Any) -> Any:
     return SECTIONS[name](**values)
 
 
+@cache
+def _types(section: type) -> dict[str, Any]:
+    """The type of every setting of a section; asking Python anew for each takes longer than all the rest."""
+    return typing.get_type_hints(section)
+
+
 def _checked(section: str, setting: dataclasses.Field[Any], value: Any) -> Any:
     """A setting's value, of its type and within its bounds."""
     say = f"{section}.{setting.name}"
-    wanted = typing.get_type_hints(SECTIONS[section])[setting.name]
+    wanted = _types(SECTIONS[section])[setting.name]
     options = typing.get_args(wanted)
     if options:
         if value not in options:

@@ -19,11 +19,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 2000  # letters of a message; what a stranger's file says can be longer than any screen
+
 
 class GanderError(Exception):
     """Raised on purpose: the text is one clear message and needs no traceback."""
 
     exit_code = 1
+
+    def __init__(self, text: str = "") -> None:
+        half = LONGEST // 2
+        super().__init__(text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}")
 
 
 class UseError(GanderError):

@@ -13,6 +13,7 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
+from gander import strangers
 from gander.errors import RunError
 
 FILE = "model.json"
@@ -80,9 +81,7 @@ def weights_of(path: Path) -> Path:
 def _read(path: Path) -> dict[str, tuple[str, str]]:
     """Network -> its file and SHA-256, of a model.json that was looked at before it is believed."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise RunError(f"{path} is too large to be the model.json of an export.")
-        table = json.loads(path.read_bytes())
+        table = strangers.from_json(strangers.content(path, MOST_BYTES))
         if table["format"] != FORMAT:
             raise ValueError(f"format {table['format']!r}")
         listed = {str(w): (f["file"], f["sha256"]) for w, f in table["files"].items()}
@@ -92,8 +91,8 @@ def _read(path: Path) -> dict[str, tuple[str, str]]:
         if "generator" not in listed:
             raise ValueError("no generator")
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{path} is not what `gander export --to weights` writes beside the weights: {error}."
         ) from None

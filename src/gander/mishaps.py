@@ -53,9 +53,9 @@ def _kept(run: Run) -> str:
 def _saved_at(run: Run) -> int | None:
     try:
         saved = states.read(run, lambda _: None)
-    except RunError:
+        return None if saved is None else int(saved[1].get("images_seen", 0))
+    except (RunError, TypeError, ValueError, OverflowError):
         return None
-    return None if saved is None else int(saved[1].get("images_seen", 0))
 
 
 def _go_on(plan: Plan, run: Run) -> str:

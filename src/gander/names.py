@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gander import strangers
 from gander.codes import NAME, Code, CodeSpec
 from gander.errors import CodeError, RunError, choose
 from gander.images import write
@@ -111,7 +112,7 @@ class Names:
             codes = {str(code): _called(code, said, spec) for code, said in table["codes"].items()}
             found = {str(c): _found(how) for c, how in table.get("found", {}).items()}
             check_apart(codes, spec)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RunError(
                 f"{where}: not the names of this model's codes: {error!r}; correct it, or delete it for a run without names."
             ) from None
@@ -300,10 +301,8 @@ def read(folder: Path, spec: CodeSpec) -> Names:
     if not path.is_file():
         return Names()
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise RunError(f"{path} is too large to be a file of names.")
-        table = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        table = strangers.from_json(strangers.content(path, MOST_BYTES))
+    except (OSError, ValueError) as error:
         raise RunError(
             f"{path} cannot be read: {error}; correct it, or delete it for a run without names."
         ) from None

@@ -133,7 +133,7 @@ def restore(players: Players, run: Run, say: states.Say) -> Restored:
         players.images_seen = int(facts["images_seen"])
         threads, scale = int(facts.get("threads", 0)), float(facts.get("rate_scale", 1.0))
         return Restored(threads, scale, facts.get("tally"))
-    except (RuntimeError, KeyError, IndexError, ValueError, TypeError) as error:
+    except (RuntimeError, KeyError, IndexError, ValueError, TypeError, OverflowError) as error:
         first = str(error).splitlines()[0]
         raise RunError(
             f"{run.state_file} does not fit this run ({first}); move it away to begin again."

@@ -125,13 +125,15 @@ def load_fitting(model: Model, source: str) -> Data:
 
 def _single(model: Model, source: str) -> Data:
     """One image file as a data set of one."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     from gander.data.reading.pictures import opened
 
     try:
-        with warnings.catch_warnings():  # what is too large is refused in words
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with (
+            warnings.catch_warnings()
+        ):  # Pillow warns of odd metadata; what is too large is refused in words
+            warnings.simplefilter("ignore")
             images = fitted(opened(Path(source).read_bytes()), model.card.shape)
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
         why = str(error).partition("\n")[0]

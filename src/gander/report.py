@@ -5,7 +5,6 @@ The page is made from the run directory alone; what is missing is said, not fata
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -13,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gander import charts, health, history
+from gander import charts, health, history, strangers
 from gander import config as configuration
 from gander.charts import bar, chart, folded, grid, listed, short, text
 from gander.errors import GanderError
@@ -165,7 +164,7 @@ def _evaluation(facts: Facts) -> str:
 def _best(run: Run) -> str:
     """Which weights are kept as the best, where some are."""
     try:
-        said = table(json.loads((run.path / "best" / "best.json").read_text("utf-8")))
+        said = table(strangers.from_json(strangers.content(run.path / "best" / "best.json")))
     except (OSError, ValueError):
         return ""
     value, seen = number(said.get("value")), _counted(said.get("images_seen"))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gander import config as configuration
-from gander import folders, weights
+from gander import folders, strangers, weights
 from gander.config import Config
 from gander.errors import RunError, UnwritableFile
 from gander.images import PART, reason, write
@@ -110,7 +110,7 @@ class Run:
                 f"`gander train` made, as {ROOT}/00000-infogan-glyphs-s0."
             )
         try:
-            table = tomllib.loads(self.config_file.read_text("utf-8"))
+            table = strangers.from_toml(strangers.content(self.config_file).decode("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise RunError(f"{self.config_file} cannot be read: {error}") from None
         weights.check_schema(table.get("schema"), self.path)
@@ -209,15 +209,15 @@ class Run:
         path = self.path / file
         if not path.is_file():
             return []
-        with path.open("rb") as opened:
-            content = opened.read(MOST_LINES + 1)
-        if len(content) > MOST_LINES:
-            raise RunError(f"{path} is larger than {MOST_LINES:,} bytes; move it away to go on.")
+        try:
+            content = strangers.content(path, MOST_LINES)
+        except OSError as error:
+            raise RunError(f"{path} cannot be read: {reason(error)}.") from None
         lines = []
         for text in content.decode("utf-8", errors="replace").splitlines():
             try:
-                line = json.loads(text)
-            except (ValueError, RecursionError):
+                line = strangers.from_json(text)
+            except ValueError:
                 continue
             if isinstance(line, dict):
                 lines.append(line)

@@ -15,11 +15,17 @@ from typing import Any
 from gander.errors import CodeError, choose
 from gander.kinds import KINDS
 
+LONGEST = 10_000  # letters of a line
 BARE = {"shown": "projection", "recognised": 1.0}  # what a setting without a value means
 
 
 def parse(line: str, settings: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     """The codes of a line, each a name and its table; ``settings`` are the names a code's settings have."""
+    if len(line) > LONGEST:
+        raise CodeError(
+            f"a specification of {len(line):,} letters was given, beginning with {line[:40]!r}; at most {LONGEST:,}. "
+            f"Write longer ones as [codes.NAME] tables in a file."
+        )
     words = re.split(r"[\s;]+(?![^()]*\))", line.strip())
     return [_parse_code(word, settings) for word in words if word]
 

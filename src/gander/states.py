@@ -54,7 +54,7 @@ def read(run: Run, say: Say) -> State | None:
             continue
         if path != found[0]:
             say(f"! {why}")
-            say(f"! Going on from the state before, at {state[1].get('images_seen', 0):,} images.")
+            say(f"! Going on from the state before, {path.name}.")
             with suppress(OSError):
                 os.replace(found[0], run.state_file.parent / DAMAGED)
             for damaged in found[1 : found.index(path)]:
@@ -97,7 +97,7 @@ def _set_aside(run: Run) -> None:
         return
     try:
         seen = int(weights.read_facts(run.state_file)["images_seen"])
-    except (RunError, KeyError, TypeError, ValueError):  # not worth keeping
+    except (RunError, KeyError, TypeError, ValueError, OverflowError):  # not worth keeping
         return
     place = run.earlier_states / f"{seen:09d}.safetensors"
     with suppress(OSError):

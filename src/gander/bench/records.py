@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gander import strangers
 from gander.bench import Row, quality, rows, showing
 from gander.errors import UseError
 
@@ -33,7 +33,7 @@ def read(folder: Path) -> dict[str, list[Result]]:
 
 def _result(path: Path) -> Result:
     try:
-        table = json.loads(path.read_text("utf-8"))
+        table = strangers.from_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UseError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(table, dict) or not isinstance(table.get("parts"), dict):

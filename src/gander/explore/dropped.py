@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import warnings
 from typing import Any
 
 from PIL import Image
@@ -29,7 +30,10 @@ def opened(content: bytes, shape: tuple[int, int, int]) -> Tensor:
     if not content:
         raise DataError(f"an empty file was given; {wanted}.")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        with (
+            warnings.catch_warnings(action="ignore"),  # Pillow warns of odd metadata
+            Image.open(io.BytesIO(content), formats=FORMATS) as picture,
+        ):
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise DataError(

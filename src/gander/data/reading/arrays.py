@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import math
+import os
 import struct
 import zipfile
 import zlib
@@ -14,11 +16,12 @@ import torch
 from torch import Tensor
 
 from gander.data import Column, Data
-from gander.data.reading import stored
+from gander.data.reading import npy, stored
 from gander.data.reading.store import natural
 from gander.data.reading.stored import kept
 from gander.data.reading.tree import held_out_rows
 from gander.errors import DataError
+from gander.strangers import check_plain
 
 LABELS = ("label", "labels", "class", "target", "y")
 MANY = 1000  # distinct whole numbers above which a column is a quantity
@@ -26,6 +29,18 @@ LARGEST = 16 << 30  # bytes in all arrays that are read into memory, together
 NAME_AT = (
     26  # bytes into a member's own head, where the lengths of its name and of what follows stand
 )
+DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    RuntimeError,  # encrypted, or packed in a way that Python does not know
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What a damaged zip makes Python raise."""
 PACKED_AT_MOST = 1100  # times: no honest deflate reaches it, and blank images come near
 
 
@@ -38,19 +53,32 @@ def read_npz(path: Path, split: str) -> Data:
 def read_npy(path: Path, split: str) -> Data:
     """The images alone, of the same shapes."""
     try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        stays = isinstance(mapped, np.memmap) and _stays(mapped) and mapped.flags.c_contiguous
-        if not stays and mapped.nbytes > LARGEST:
-            raise DataError(f"{path} holds {mapped.nbytes:,} bytes, more than can be read at once.")
-        array = mapped if stays else np.array(mapped)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+        check_plain(path)
+        with path.open("rb") as file:
+            found = npy.header(file)
+            there = os.fstat(file.fileno()).st_size - found.start
+            if found.size > there:
+                raise ValueError(
+                    f"its header claims {found.size:,} bytes of values, {there:,} are there"
+                )
+            if found.size > LARGEST and not _stays(found):
+                raise DataError(
+                    f"{path} holds {found.size:,} bytes, more than can be read at once."
+                )
+            array: np.ndarray = (
+                np.memmap(path, np.uint8, "r", found.start, found.shape)
+                if _stays(found)
+                else npy.values(file, found)
+            )
+    except (OSError, ValueError, MemoryError) as error:
         raise DataError(f"{path} cannot be read as an .npy: {error}") from None
     return _read(path, {"images": array}, [], split)
 
 
-def _stays(array: np.ndarray) -> bool:
-    """Whether these are images, and so many that they stay in their file."""
-    return array.dtype == np.uint8 and array.ndim in (3, 4) and array.nbytes >= stored.STAYS
+def _stays(found: npy.Header) -> bool:
+    """Whether these are images, and so many that they stay in their file, where they lie as they do in memory."""
+    plain = found.dtype == np.uint8 and not found.is_fortran
+    return plain and len(found.shape) in (3, 4) and found.size >= stored.STAYS
 
 
 def _read(path: Path, arrays: dict[str, np.ndarray], notes: list[str], split: str) -> Data:
@@ -84,27 +112,46 @@ def _read(path: Path, arrays: dict[str, np.ndarray], notes: list[str], split: st
 
 def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """Every array in the file that needs no pickle, and lines on those that would."""
-    arrays, notes = {}, []
+    arrays: dict[str, np.ndarray] = {}
+    notes: list[str] = []
     try:
+        check_plain(path)
         with zipfile.ZipFile(path) as archive:
             staying = _staying(path, archive)
             members = [info for info in archive.infolist() if info.filename not in staying]
-        sizes = [(info.file_size, info.compress_size) for info in members]
-        swollen, packed = (sum(one) for one in zip(*sizes, strict=True)) if sizes else (0, 0)
-        if swollen > LARGEST or swollen > PACKED_AT_MOST * max(packed, 1):
-            raise DataError(f"{path} is refused: {packed:,} bytes would swell to {swollen:,}.")
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            for key in file.files:
-                try:
-                    waits = staying.get(f"{key}.npy")
-                    arrays[key] = np.asarray(file[key]) if waits is None else waits
-                except ValueError as error:
-                    if "pickle" not in str(error):
-                        raise
-                    notes.append(f"array {key!r} holds pickled objects and was left out")
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+            sizes = [(info.file_size, info.compress_size) for info in members]
+            swollen, packed = (sum(one) for one in zip(*sizes, strict=True)) if sizes else (0, 0)
+            if swollen > LARGEST or swollen > PACKED_AT_MOST * max(packed, 1):
+                raise DataError(f"{path} is refused: {packed:,} bytes would swell to {swollen:,}.")
+            for info in archive.infolist():
+                key = info.filename.removesuffix(".npy")
+                if info.filename in staying:
+                    arrays[key] = staying[info.filename]
+                elif info.filename.endswith(".npy"):
+                    _member(archive, info, key, arrays, notes)
+    except DAMAGED as error:
         raise DataError(f"{path} cannot be read as an .npz: {error}") from None
     return arrays, notes
+
+
+def _member(
+    archive: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    key: str,
+    arrays: dict[str, np.ndarray],
+    notes: list[str],
+) -> None:
+    """Adds one array to those that were read, or a line on why it was not."""
+    with archive.open(info) as member:
+        found = npy.header(member)
+        if found.is_pickled:
+            notes.append(f"array {key!r} holds pickled objects and was left out")
+        elif found.dtype is None:
+            notes.append(f"array {key!r} holds records and was left out")
+        elif found.start + found.size > info.file_size:
+            raise ValueError(f"array {key!r} claims {found.size:,} bytes, more than are there")
+        else:
+            arrays[key] = npy.values(member, found)
 
 
 def _staying(path: Path, archive: zipfile.ZipFile) -> dict[str, np.memmap[Any, Any]]:
@@ -115,21 +162,13 @@ def _staying(path: Path, archive: zipfile.ZipFile) -> dict[str, np.memmap[Any, A
         if not plain or info.file_size < stored.STAYS or not info.filename.endswith(".npy"):
             continue
         with archive.open(info) as member:
-            version = np.lib.format.read_magic(member)
-            read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
-                version, np.lib.format.read_array_header_2_0
-            )
-            shape, fortran, dtype = read(member)
-            header = member.tell()
+            header = npy.header(member)
         with path.open("rb") as file:
             file.seek(info.header_offset + NAME_AT)
             name, extra = struct.unpack("<HH", file.read(4))
-        start = info.header_offset + NAME_AT + 4 + name + extra + header
-        if fortran or dtype != np.uint8 or header + math.prod(shape) != info.file_size:
-            continue
-        mapped = np.memmap(path, dtype, "r", start, shape)
-        if _stays(mapped):
-            found[info.filename] = mapped
+        start = info.header_offset + NAME_AT + 4 + name + extra + header.start
+        if _stays(header) and header.start + header.size == info.file_size:
+            found[info.filename] = np.memmap(path, np.uint8, "r", start, header.shape)
     return found
 
 
@@ -189,7 +228,9 @@ def _column(name: str, array: np.ndarray) -> Column | None:
     if array.dtype.kind == "U":
         return _classes(name, array, natural_order=True)
     if array.dtype.kind == "f":
-        values = np.where(np.isfinite(array), array, np.nan).astype(np.float32)
+        with np.errstate(over="ignore"):  # a number too large for 32 bits is as good as none
+            values = array.astype(np.float32)
+        values[~np.isfinite(values)] = np.nan
         return Column(name, "continuous", torch.from_numpy(values))
     if array.dtype.kind not in "biu":
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -15,9 +16,11 @@ from torch import Tensor
 
 from gander.data.reading.stored import STAYS, Bytes, Stored, numbers
 from gander.errors import DataError
+from gander.strangers import check_plain
 
 GZIP = b"\x1f\x8b"
 UNSIGNED_BYTES = 8
+PACKED_AT_MOST = 1100  # times: no deflate reaches it
 LARGEST = 4 << 30  # bytes of values read into memory; a header that claims more is not believed
 
 CANONICAL = {
@@ -34,15 +37,19 @@ def is_idx(path: Path) -> bool:
 def values(path: Path) -> np.ndarray:
     """The values in one IDX file of unsigned bytes, in its own shape, uint8."""
     try:
+        check_plain(path)
         with path.open("rb") as plain:
             zipped = plain.read(2) == GZIP
+            size = os.fstat(plain.fileno()).st_size
         with gzip.open(path) if zipped else path.open("rb") as file:
             shape = _shape(path, file)
             count = math.prod(shape)
-            if count > LARGEST:
-                raise DataError(f"{path} claims {count:,} bytes of values, more than can be right.")
+            if count > LARGEST or count > size * (PACKED_AT_MOST if zipped else 1):
+                raise DataError(
+                    f"{path} claims {count:,} bytes of values, more than can be in a file of {size:,} bytes."
+                )
             content = file.read(count + 1)
-    except (OSError, EOFError, struct.error, zlib.error) as error:
+    except (OSError, EOFError, MemoryError, struct.error, zlib.error) as error:
         raise DataError(f"{path} cannot be read as an IDX file: {error}") from None
     if len(content) != count:
         cut = "ends early" if len(content) < count else "goes on after its last value"
@@ -71,7 +78,7 @@ def pictures(path: Path) -> Tensor:
 
 def _stored(path: Path) -> Stored | None:
     """The images of a file, not read; None where they are to be held in memory."""
-    if path.stat().st_size < STAYS:
+    if not path.is_file() or path.stat().st_size < STAYS:
         return None
     with path.open("rb") as file:
         if file.read(2) == GZIP:
