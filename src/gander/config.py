@@ -210,11 +210,19 @@ def read_toml(path: Path) -> Table:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no file {str(path)!r}; presets are named without an ending: "
+            f"there is no file {str(path)!r}. Give a file that is there, or a preset by its name alone: "
             f"{', '.join(preset_names())}."
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text; save it as a UTF-8 text file.") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}; give a file of text, as my.toml."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"{path} is not well-formed TOML: {error}. Correct that line; sections are [training], settings are batch = 64."
+        ) from None
 
 
 def load(name: str, overrides: Iterable[str] = (), **options: Any) -> Config:
@@ -226,7 +234,7 @@ def load(name: str, overrides: Iterable[str] = (), **options: Any) -> Config:
     if name.endswith(".toml"):
         own = read_toml(Path(name))
         table = own
-        if "preset" in own and own["preset"] in preset_names():
+        if own.get("preset") in preset_names() or ("preset" in own and "codes" not in own):
             table = _merge(preset_table(str(own["preset"])), own)
         table = {"preset": Path(name).stem, **table}
     else:
@@ -256,7 +264,7 @@ def _override(table: Table, override: str) -> None:
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not key:
-        raise ConfigError(f"--set takes key=value, given {override!r}; as in --set batch=64.")
+        raise ConfigError(f"--set takes key=value, given {override!r}; write it as --set batch=64.")
     if key == "codes":
         table["codes"] = CodeSpec.parse(text).to_dict()
         return
@@ -273,6 +281,14 @@ def _override(table: Table, override: str) -> None:
             raise ConfigError(f"code {head!r}: {choose(rest, valid, 'setting of a code')}")
         codes[head] = _inner(codes, head) | {rest: _value(text)}
         return
+    if rest and head not in SETTINGS:
+        both = f"{choose(head, (*SETTINGS, *codes), 'section or code of this specification')}"
+        raise ConfigError(f"--set {key}: {both}")
+    if key in codes and all(key not in settings for settings in SETTINGS.values()):
+        raise ConfigError(
+            f"--set {override}: {key!r} is a code of this specification; set what is asked of it, one of "
+            f"{', '.join((*CODE_KEYS, 'kind', 'size'))}, as --set {key}.size=2."
+        )
     section, leaf = locate(key)
     table[section] = _inner(table, section) | {leaf: _value(text)}
 
@@ -281,8 +297,13 @@ def _inner(table: Table, name: str) -> Table:
     """A copy of the table under that name, to lay settings on; empty where there is none."""
     inner = table.get(name, {})
     if not isinstance(inner, Mapping):
-        raise ConfigError(f"[{name}] is a table of settings, given {inner!r}.")
+        raise ConfigError(_no_table(name, inner))
     return dict(inner)
+
+
+def _no_table(name: str, given: Any) -> str:
+    first = f"{next(iter(SETTINGS[name]))} = …" if name in SETTINGS else "noise.kind = 'gaussian'"
+    return f"[{name}] is a table of settings, given {given!r}; write [{name}] and under it {first}."
 
 
 def locate(key: str) -> tuple[str, str]:
@@ -295,7 +316,15 @@ def locate(key: str) -> tuple[str, str]:
         return homes[0], key
     whole = [f"{name}.{leaf}" for name, settings in SETTINGS.items() for leaf in settings]
     short = [leaf for settings in SETTINGS.values() for leaf in settings]
-    raise ConfigError(f"--set: {choose(key, whole if dot else [*short, 'codes'], 'setting')}")
+    if not dot and key in SETTINGS:
+        raise ConfigError(
+            f"--set: {key!r} is a section of settings: {', '.join(SETTINGS[key])}. Set one of them, as "
+            f"--set {key}.{next(iter(SETTINGS[key]))}=…."
+        )
+    listed = "what `gander list settings` shows, as batch=64 or training.batch=64"
+    raise ConfigError(
+        f"--set: {choose(key, whole if dot else [*short, 'codes'], 'setting', listed)}"
+    )
 
 
 def _value(text: str) -> Any:
@@ -314,7 +343,8 @@ def from_dict(table: Mapping[str, Any]) -> Config:
             raise ConfigError(choose(key, (*SECTIONS, "codes"), "section of a specification"))
     if "codes" not in table:
         raise ConfigError(
-            "a specification needs [codes.NAME] tables; as [codes.noise] kind = 'gaussian'."
+            "a specification needs [codes.NAME] tables, one for each code, and there are none. Begin the file with "
+            "preset = 'infogan', or add [codes.noise] and under it kind = 'gaussian' and size = 62."
         )
     codes = table["codes"]
     spec = CodeSpec.parse(codes) if isinstance(codes, str) else CodeSpec.from_dict(codes)
@@ -330,7 +360,7 @@ def from_dict(table: Mapping[str, Any]) -> Config:
 
 def _section(name: str, table: Any) -> Any:
     if not isinstance(table, Mapping):
-        raise ConfigError(f"[{name}] is a table of settings, given {table!r}.")
+        raise ConfigError(_no_table(name, table))
     values = {}
     for key, value in table.items():
         if key not in SETTINGS[name]:
@@ -357,15 +387,25 @@ def _checked(section: str, setting: dataclasses.Field[Any], value: Any) -> Any:
     right = isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
     right = right and not (wanted is float and not math.isfinite(value))
     if not right:
-        kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[
-            wanted
-        ]
-        raise ConfigError(f"{say} is {kind} ({setting.metadata['about']}), given {value!r}.")
+        given = repr(value).lower() if isinstance(value, bool) else repr(value)
+        raise ConfigError(_wants(say, wanted, setting, given))
     least, most = setting.metadata["least"], setting.metadata["most"]
     if (least is not None and not value >= least) or (most is not None and not value <= most):
-        bounds = f"at least {least:g}" + (f" and at most {most:g}" if most is not None else "")
-        raise ConfigError(f"{say} is {bounds}, given {value:g}.")
+        raise ConfigError(_wants(say, wanted, setting, f"{value:,}"))
     return value
+
+
+def _wants(say: str, wanted: type, setting: dataclasses.Field[Any], given: str) -> str:
+    """What a setting may be, and what it was given."""
+    kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[wanted]
+    least, most = setting.metadata["least"], setting.metadata["most"]
+    if most is not None:
+        kind += f" from {least:,} to {most:,}"
+    elif least is not None:
+        kind += f", {least:,} or more"
+    example = str(setting.default).lower() if wanted is bool else setting.default
+    told = f"{setting.metadata['about']}"
+    return f"{say} is {kind} ({told}), given {given}; write for example {setting.name}={example}."
 
 
 # ---------------------------------------------------------------------- comparing and writing

@@ -67,7 +67,8 @@ class Card:
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RunError(
-                f"the card of these weights is not one gander writes: {error!r}."
+                f"these weights do not say what network they are of ({_lacks(error)}). Give a run, or its "
+                f"weights/averaged.safetensors."
             ) from None
         sound = len(shape) == 3 and 1 <= shape[0] <= 4 and max(shape[1:]) <= LARGEST_SIDE
         if not sound or min(shape) < 1 or not 1 <= card.width <= LARGEST_WIDTH:
@@ -87,6 +88,11 @@ class Card:
         return Critic(
             self.spec, backbones.find(self.backbone).Trunk, self.shape, self.width, self.critic_norm
         )
+
+
+def _lacks(error: Exception) -> str:
+    """What is wrong with a card, without the name of an exception."""
+    return f"no {error.args[0]!r}" if isinstance(error, KeyError) else f"{error}"
 
 
 class Model:
@@ -360,12 +366,16 @@ def _number(code: Code, item: Any) -> float:
 def _part(code: Code, index: str) -> int:
     names = list(getattr(code.resolved, "names", ()))
     size = code.resolved.shape[0]
+    if size == 1 and index not in (*names, "0"):
+        raise CodeError(
+            f"{code.name} is one number and has no part {index!r}; set {code.name} itself, as {code.name}=0.5."
+        )
     if index in names:
         return names.index(index)
     if index.isdecimal() and len(index) < 7 and int(index) < size:
         return int(index)
     raise CodeError(
-        f"{code.name} has parts 0 to {size - 1}{f' or {names}' if names else ''}, given {index!r}."
+        f"{code.name} has parts 0 to {size - 1}{f' or {names}' if names else ''}, given {index!r}; give one of them, as {code.name}.0."
     )
 
 
@@ -405,8 +415,8 @@ def load(path: str | Path, device: str = "cpu", averaged: bool = True) -> Model:
                 critic = home / "critic.safetensors"
                 return _assemble(file, critic if critic.is_file() else None, device, folder)
     raise RunError(
-        f"{folder} holds no weights yet (weights/averaged.safetensors); train it a little longer, "
-        f"or give a folder or a file with a generator's weights."
+        f"{folder} holds no weights yet (weights/averaged.safetensors). Give a run that `gander train` made, or train this "
+        f"one a little longer."
     )
 
 

@@ -305,9 +305,15 @@ def read(folder: Path, spec: CodeSpec) -> Names:
         table = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(
-            f"{path} cannot be read: {error}; correct it, or delete it for a run without names."
+            f"{path} is damaged{_place(error)}; correct it, or delete it for a run without names."
         ) from None
     return Names.from_dict(table, spec, str(path))
+
+
+def _place(error: Exception) -> str:
+    """Where a file stops to be JSON."""
+    at = isinstance(error, json.JSONDecodeError)
+    return f" at line {error.lineno}, column {error.colno}" if at else ""
 
 
 def keep(folder: Path, names: Names) -> Path:

@@ -103,14 +103,14 @@ def find(
     classes), ``least`` how probable a name must be. Raises ``UseError``.
     """
     if not 0 <= least <= 1:
-        raise UseError(f"--least is a probability from 0 to 1, given {least:g}.")
+        raise UseError(f"--least is a probability from 0 to 1, given {least:g}; give one, as --least 0.7.")
     model.reader()
     told = _label(data, column)
     category = _category(model, told, code)
     known = told.known.nonzero().flatten()
     if labels is not None and not 1 <= labels <= len(known):
         raise UseError(
-            f"--labels is how many labelled images to use, from 1 to the {len(known):,} of {data.source!r}; given {labels:,}."
+            f"--labels is how many labelled images to use, from 1 to the {len(known):,} of {data.source!r}, given {labels:,}; give fewer, as --labels 20."
         )
     read = model.read_raw(data.images)[category.name]
     sure, classes = read.softmax(1).max(1)

@@ -75,14 +75,14 @@ def make_plan(config: Config, device: str | None = None, images: Data | None = N
     ``images`` are those of ``config.data`` where they are at hand already.
     """
     asked = config.data
+    machine = started(config.training, device)
     if images is None:
         images = loaded(asked)
         loaded.cache_clear()  # they may change before the next command
-    machine = started(config.training, device)
     backbone = backbones.find(config.model.backbone)
     backbones.check_size(config.model.backbone, *images.shape[1:])
     if len(images) < 2:
-        raise DataError(f"{asked.source!r} has one image only; a game needs at least two.")
+        raise DataError(f"{asked.source!r} has one image only; a game needs at least two. Add more.")
     if config.training.batch > len(images):
         raise ConfigError(
             f"training.batch is {config.training.batch} and there are {len(images):,} images; "
@@ -141,7 +141,7 @@ def check_spec(spec: CodeSpec, config: Config) -> None:
     """Refuses what only the resolved specification and the settings together show to be wrong."""
     width = sum(code.resolved.width for code in spec.codes)
     if width > LARGEST_INPUT:
-        raise ConfigError(f"the codes are {width:,} numbers in all; at most {LARGEST_INPUT:,}.")
+        raise ConfigError(f"the codes are {width:,} numbers in all, and may be {LARGEST_INPUT:,}; give smaller sizes.")
     for code in spec.given:
         if config.game.recogniser == "joint" and code.recognised and code.learns == "real":
             raise ConfigError(

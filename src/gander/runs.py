@@ -92,12 +92,12 @@ class Run:
         try:
             table = tomllib.loads(self.config_file.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise RunError(f"{self.config_file} cannot be read: {error}") from None
+            raise RunError(f"{self.config_file} is damaged: {error}. Correct it, or give another run.") from None
         schema = table.get("schema", 0)
         if schema != SCHEMA:
             raise RunError(
                 f"{self.path} was written with schema {schema!r}, and this gander reads {SCHEMA}; "
-                f"install a matching version."
+                f"install a matching version, or train it again."
             )
         return table
 
@@ -216,9 +216,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             facts = json.loads((file.metadata() or {}).get("gander", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read as gander weights: {error}") from None
+        raise RunError(f"{path} cannot be read as gander weights: it is damaged, or another kind of file. Give a run, or a .safetensors "
+            f"file of its weights folder.") from None
     if not isinstance(facts, dict):
-        raise RunError(f"{path} is a safetensors file, but not one that gander wrote.")
+        raise RunError(f"{path} is a safetensors file, but not one that gander wrote; give a run, or a file of its weights folder.")
     schema = facts.get("schema", SCHEMA)
     if schema != SCHEMA:
         raise RunError(
@@ -240,8 +241,8 @@ def open_run(path: str | Path) -> Run:
     found = [p for p in there if p.name.partition("-")[0].lstrip("0") == str(path).lstrip("0")]
     if str(path).isdigit() and len(found) == 1:
         return Run(found[0])
-    known = ", ".join(str(p) for p in there[-5:]) or "none yet; `gander train` makes one"
-    raise RunError(f"there is no run {str(path)!r}. The latest runs here: {known}.")
+    known = ", ".join(str(p) for p in there[-5:]) or "none yet"
+    raise RunError(f"there is no run {str(path)!r}. Give a folder that `gander train` made, or its number; the latest here: {known}.")
 
 
 def numbered() -> list[Path]:
@@ -271,7 +272,7 @@ def place(
         if not run.config_file.is_file():
             if run.path.is_dir() and any(run.path.iterdir()):
                 raise RunError(
-                    f"--out {out} holds other things and no run; give a folder that is empty, new, or a run."
+                    f"--out {out!r} holds other things and no run; give a folder that is empty, new, or a run."
                 )
             return run, False
         if new:
@@ -321,7 +322,7 @@ def is_writable(path: Path) -> bool:
 def check_writable(file: Path) -> None:
     """Refuses a file that could not be written, before minutes are spent on its content. Raises ``RunError``."""
     if file.is_dir() or not is_writable(file.absolute().parent):
-        raise RunError(f"{file} cannot be written; give a file in a folder that can be.")
+        raise RunError(f"{file} cannot be written; give a file in a folder that is yours to write in.")
 
 
 # ---------------------------------------------------------------------- replacing a folder

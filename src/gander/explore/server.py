@@ -112,7 +112,7 @@ def prepared(live: Live, host: str) -> Any:
 def listen(host: str, port: int | None) -> socket.socket:
     """A socket that listens at this port, or at the first free one. Raises ``UseError``."""
     if port is not None and not 0 <= port <= 65535:
-        raise UseError(f"--port is a number from 0 (any) to 65535, given {port}.")
+        raise UseError(f"--port is a number from 0 (any) to 65535, given {port}; give one, as --port 8000.")
     try:
         family, *_, place = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):

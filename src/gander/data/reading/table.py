@@ -57,7 +57,7 @@ def parsed(content: bytes, where: str) -> Table:
     for number, cells in enumerate(lines[1:], start=2):
         if len(cells) > len(headers):
             raise DataError(
-                f"{where}, line {number}: {len(cells)} cells under {len(headers)} headers."
+                f"{where}, line {number}: {len(cells)} cells under {len(headers)} headers; give every line as many as the first."
             )
         if any(cell.strip() for cell in cells):
             padded = [*cells, *[""] * (len(headers) - len(cells))]
@@ -101,7 +101,7 @@ def matched(table: Table, names: Sequence[str], base: str) -> tuple[list[int | N
         notes.append(f"{table.where}: {lacking:,} images have no row; their values are missing")
     if table.rows and len(absent) == len(table.rows):
         raise DataError(
-            f"{notes[0]}. The column {table.key!r} must hold paths from the CSV's own folder."
+            f"{notes[0]}. Give the images' paths from the CSV's own folder in a column called file; it was looked for in {table.key!r}."
         )
     return found, notes
 
