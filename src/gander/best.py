@@ -99,7 +99,9 @@ def forget_future(run: Run, images_seen: int) -> None:
 def to_roll_back(run: Run, resumed: bool) -> Best:
     """The best that a run can be rolled back to. Raises ``RunError`` where there is none."""
     if not resumed:
-        raise RunError(f"there is nothing to roll back: {run.path} is not there yet. Train it first, with --set evaluate_images=50000 best=frechet.")
+        raise RunError(
+            f"there is nothing to roll back: {run.path} is not there yet. Train it first, with --set evaluate_images=50000 best=frechet."
+        )
     kept = read(run)
     if kept is None:
         raise RunError(

@@ -59,7 +59,9 @@ def checked(out: Path, maker: str = MAKER, name: str = OUT) -> Path:
     if out.suffix.lower() not in ENDINGS:
         raise RunError(f"--out {out} is to be a page; give a file ending in .html, as {name}.")
     if not runs.is_writable(out.absolute().parent):
-        raise RunError(f"--out {out} cannot be written; give a file in a folder that is yours to write in, as {name}.")
+        raise RunError(
+            f"--out {out} cannot be written; give a file in a folder that is yours to write in, as {name}."
+        )
     if out.exists():
         try:
             with out.open("rb") as file:

@@ -23,6 +23,7 @@ from gander.errors import ConfigError, choose
 from gander.objectives import OBJECTIVES
 
 Table = dict[str, Any]
+LISTED = "what `gander list settings` shows, as batch=64 or training.batch=64"
 
 
 def setting(default: Any, about: str, least: float | None = None, most: float | None = None) -> Any:
@@ -209,20 +210,16 @@ def read_toml(path: Path) -> Table:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
-        raise ConfigError(
-            f"there is no file {str(path)!r}. Give a file that is there, or a preset by its name alone: "
-            f"{', '.join(preset_names())}."
-        ) from None
+        own = f"Give a file that is there, or a preset by its name: {', '.join(preset_names())}."
+        raise ConfigError(f"there is no file {str(path)!r}. {own}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text; save it as a UTF-8 text file.") from None
     except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}; give a file of text, as my.toml."
-        ) from None
+        why = f"{error.strerror}; give a file of text, as my.toml."
+        raise ConfigError(f"{path} cannot be read: {why}") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"{path} is not well-formed TOML: {error}. Correct that line; sections are [training], settings are batch = 64."
-        ) from None
+        why = f"{error}. Correct that line; sections are [training], settings are batch = 64."
+        raise ConfigError(f"{path} is not well-formed TOML: {why}") from None
 
 
 def load(name: str, overrides: Iterable[str] = (), **options: Any) -> Config:
@@ -282,13 +279,11 @@ def _override(table: Table, override: str) -> None:
         codes[head] = _inner(codes, head) | {rest: _value(text)}
         return
     if rest and head not in SETTINGS:
-        both = f"{choose(head, (*SETTINGS, *codes), 'section or code of this specification')}"
-        raise ConfigError(f"--set {key}: {both}")
-    if key in codes and all(key not in settings for settings in SETTINGS.values()):
-        raise ConfigError(
-            f"--set {override}: {key!r} is a code of this specification; set what is asked of it, one of "
-            f"{', '.join((*CODE_KEYS, 'kind', 'size'))}, as --set {key}.size=2."
-        )
+        there = choose(head, (*SETTINGS, *codes), "section or code of this specification")
+        raise ConfigError(f"--set {key}: {there}")
+    if key in codes and not any(key in settings for settings in SETTINGS.values()):
+        asked = f"set what is asked of it ({', '.join(CODE_KEYS)}), as --set {key}.recognised=0.5."
+        raise ConfigError(f"--set {override}: {key!r} is a code of this specification; {asked}")
     section, leaf = locate(key)
     table[section] = _inner(table, section) | {leaf: _value(text)}
 
@@ -317,14 +312,10 @@ def locate(key: str) -> tuple[str, str]:
     whole = [f"{name}.{leaf}" for name, settings in SETTINGS.items() for leaf in settings]
     short = [leaf for settings in SETTINGS.values() for leaf in settings]
     if not dot and key in SETTINGS:
-        raise ConfigError(
-            f"--set: {key!r} is a section of settings: {', '.join(SETTINGS[key])}. Set one of them, as "
-            f"--set {key}.{next(iter(SETTINGS[key]))}=…."
-        )
-    listed = "what `gander list settings` shows, as batch=64 or training.batch=64"
-    raise ConfigError(
-        f"--set: {choose(key, whole if dot else [*short, 'codes'], 'setting', listed)}"
-    )
+        inside = f"{', '.join(SETTINGS[key])}. Set one of them, as --set {key}.{next(iter(SETTINGS[key]))}=…."
+        raise ConfigError(f"--set: {key!r} is a section of settings: {inside}")
+    there = whole if dot else [*short, "codes"]
+    raise ConfigError(f"--set: {choose(key, there, 'setting', LISTED)}")
 
 
 def _value(text: str) -> Any:
@@ -403,9 +394,9 @@ def _wants(say: str, wanted: type, setting: dataclasses.Field[Any], given: str) 
         kind += f" from {least:,} to {most:,}"
     elif least is not None:
         kind += f", {least:,} or more"
-    example = str(setting.default).lower() if wanted is bool else setting.default
-    told = f"{setting.metadata['about']}"
-    return f"{say} is {kind} ({told}), given {given}; write for example {setting.name}={example}."
+    example = {bool: str(setting.default).lower(), str: f"'{given}'"}.get(wanted, setting.default)
+    about = f"({setting.metadata['about']}), given {given}"
+    return f"{say} is {kind} {about}; write for example {setting.name}={example}."
 
 
 # ---------------------------------------------------------------------- comparing and writing

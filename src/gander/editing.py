@@ -110,7 +110,9 @@ def open_picture(model: Model, image: str) -> tuple[Tensor, tuple[str, ...]]:
         loaded = reading.load_fitting(model, place[1])
         row = int(place[2])
         if row >= len(loaded):
-            raise UseError(f"{place[1]} has the images #0 to #{len(loaded) - 1:,}, given #{row:,}; give one of them.")
+            raise UseError(
+                f"{place[1]} has the images #0 to #{len(loaded) - 1:,}, given #{row:,}; give one of them."
+            )
         label = loaded.columns.get(loaded.label or "")
         known = label is not None and label.sort == "categorical" and bool(label.known[row])
         said = (

@@ -73,7 +73,9 @@ def evaluate(
     distribution metrics. A metric that has nothing to measure says why and does not fail the others.
     """
     if not LEAST <= n <= MOST:
-        raise ConfigError(f"--n is from {LEAST} to {MOST:,} images, given {n:,}; give so many, as --n 5000.")
+        raise ConfigError(
+            f"--n is from {LEAST} to {MOST:,} images, given {n:,}; give so many, as --n 5000."
+        )
     chosen(metrics)
     network = _network(features)
     if not is_run(run):
@@ -251,7 +253,9 @@ def check_json(path: str) -> None:
     """Raises ``RunError`` where figures could not be written, before they are measured."""
     place = Path(path)
     if not path or place.is_dir() or not runs.is_writable(place.parent):
-        raise RunError(f"--json {path} cannot be written; give a file in a folder that is yours to write in, as figures.json.")
+        raise RunError(
+            f"--json {path} cannot be written; give a file in a folder that is yours to write in, as figures.json."
+        )
 
 
 def table(result: Evaluation, console: Console | None = None) -> None:

@@ -123,7 +123,9 @@ def film(
 def _seconds(asked: float | None, usual: float) -> float:
     each = usual if asked is None else float(asked)
     if not 0 < each <= LONGEST:
-        raise UseError(f"--seconds is above 0 and at most {LONGEST:,.0f}, given {each:g}; give it so, as --seconds 2.")
+        raise UseError(
+            f"--seconds is above 0 and at most {LONGEST:,.0f}, given {each:g}; give it so, as --seconds 2."
+        )
     return each
 
 

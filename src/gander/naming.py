@@ -103,7 +103,9 @@ def find(
     classes), ``least`` how probable a name must be. Raises ``UseError``.
     """
     if not 0 <= least <= 1:
-        raise UseError(f"--least is a probability from 0 to 1, given {least:g}; give one, as --least 0.7.")
+        raise UseError(
+            f"--least is a probability from 0 to 1, given {least:g}; give one, as --least 0.7."
+        )
     model.reader()
     told = _label(data, column)
     category = _category(model, told, code)
@@ -176,7 +178,8 @@ def _category(model: Model, column: Column, asked: str | None) -> Code:
             what = "is given by the data" if code.given else f"is {code.resolved.name}"
             raise CodeError(
                 f"{asked} {what}; names from labels are for a category that the model discovered"
-                f"{': ' + ', '.join(c.name for c in there) if there else ''}."
+                f"{' (' + ', '.join(c.name for c in there) + ')' if there else ''}. Name {asked} by hand: --set "
+                f"{asked}=slant."
             )
         return code
     if not there:

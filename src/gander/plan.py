@@ -82,7 +82,9 @@ def make_plan(config: Config, device: str | None = None, images: Data | None = N
     backbone = backbones.find(config.model.backbone)
     backbones.check_size(config.model.backbone, *images.shape[1:])
     if len(images) < 2:
-        raise DataError(f"{asked.source!r} has one image only; a game needs at least two. Add more.")
+        raise DataError(
+            f"{asked.source!r} has one image only; a game needs at least two. Add more."
+        )
     if config.training.batch > len(images):
         raise ConfigError(
             f"training.batch is {config.training.batch} and there are {len(images):,} images; "
@@ -141,7 +143,9 @@ def check_spec(spec: CodeSpec, config: Config) -> None:
     """Refuses what only the resolved specification and the settings together show to be wrong."""
     width = sum(code.resolved.width for code in spec.codes)
     if width > LARGEST_INPUT:
-        raise ConfigError(f"the codes are {width:,} numbers in all, and may be {LARGEST_INPUT:,}; give smaller sizes.")
+        raise ConfigError(
+            f"the codes are {width:,} numbers in all, and may be {LARGEST_INPUT:,}; give smaller sizes."
+        )
     for code in spec.given:
         if config.game.recogniser == "joint" and code.recognised and code.learns == "real":
             raise ConfigError(
@@ -157,8 +161,8 @@ def critic_norm(config: Config) -> str:
     asked = config.model.critic_norm
     if asked == "batch" and own != "batch":
         raise ConfigError(
-            f"model.critic_norm: the {name} backbone has no batch normalisation in its critic; "
-            f"valid: auto, spectral, none."
+            f"model.critic_norm is batch, and the {name} backbone has no batch normalisation in its critic; "
+            f"give auto, spectral or none."
         )
     return own if asked == "auto" else asked
 

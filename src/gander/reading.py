@@ -142,7 +142,7 @@ def _single(model: Model, source: str) -> Data:
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
         why = str(error).partition("\n")[0]
         if isinstance(error, UnidentifiedImageError):
-            why = "it is in no known format"
+            why = "it is in no known format; give an image that is, as PNG or JPEG"
         raise DataError(f"{source!r} cannot be read as an image: {why}.") from None
     return Data(source, source, "all", images, {}, None, ())
 

@@ -92,7 +92,10 @@ class Run:
         try:
             table = tomllib.loads(self.config_file.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise RunError(f"{self.config_file} is damaged: {error}. Correct it, or give another run.") from None
+            why = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+            raise RunError(
+                f"{self.config_file} cannot be read: {why}. Correct it, or give another run."
+            ) from None
         schema = table.get("schema", 0)
         if schema != SCHEMA:
             raise RunError(
@@ -215,11 +218,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("gander", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read as gander weights: it is damaged, or another kind of file. Give a run, or a .safetensors "
-            f"file of its weights folder.") from None
+    except (OSError, SafetensorError, ValueError, RecursionError):
+        raise RunError(
+            f"{path} cannot be read as gander weights: it is damaged, or another kind of file. Give a run, or a .safetensors "
+            f"file of its weights folder."
+        ) from None
     if not isinstance(facts, dict):
-        raise RunError(f"{path} is a safetensors file, but not one that gander wrote; give a run, or a file of its weights folder.")
+        raise RunError(
+            f"{path} is a safetensors file, but not one that gander wrote; give a run, or a file of its weights folder."
+        )
     schema = facts.get("schema", SCHEMA)
     if schema != SCHEMA:
         raise RunError(
@@ -242,7 +249,9 @@ def open_run(path: str | Path) -> Run:
     if str(path).isdigit() and len(found) == 1:
         return Run(found[0])
     known = ", ".join(str(p) for p in there[-5:]) or "none yet"
-    raise RunError(f"there is no run {str(path)!r}. Give a folder that `gander train` made, or its number; the latest here: {known}.")
+    raise RunError(
+        f"there is no run {str(path)!r}. Give a folder that `gander train` made, or its number; the latest here: {known}."
+    )
 
 
 def numbered() -> list[Path]:
@@ -308,7 +317,7 @@ def _refuse_changes(run: Run, config: Config, changeable: frozenset[str]) -> Non
         lines = "\n".join(f"    {line}" for line in changed)
         raise RunError(
             f"{run.path} was made with another configuration:\n{lines}\n"
-            f"  Give the same command to resume it, or add --new to begin a new run."
+            f"Give the same command to resume it, or add --new to begin a new run."
         )
 
 
@@ -322,7 +331,9 @@ def is_writable(path: Path) -> bool:
 def check_writable(file: Path) -> None:
     """Refuses a file that could not be written, before minutes are spent on its content. Raises ``RunError``."""
     if file.is_dir() or not is_writable(file.absolute().parent):
-        raise RunError(f"{file} cannot be written; give a file in a folder that is yours to write in.")
+        raise RunError(
+            f"{file} cannot be written; give a file in a folder that is yours to write in."
+        )
 
 
 # ---------------------------------------------------------------------- replacing a folder

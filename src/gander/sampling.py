@@ -57,7 +57,7 @@ def sample(
     asked = [parse_sweep(model, text) for text in sweeps]
     grid = parse_sheet(sheet) if sheet else None
     if not -LAST_SEED < seed < LAST_SEED:
-        raise UseError(f"--seed is a whole number below 2^48, given {seed}; give one, as --seed 7.")
+        raise UseError(f"--seed is below 2^48, given {seed}; give one, as --seed 7.")
     if n is not None and not 1 <= n <= MOST:
         raise UseError(f"--n is from 1 to {MOST:,} images, given {n:,}; give so many, as --n 64.")
     if asked:
@@ -90,7 +90,9 @@ def parse_setting(model: Model, text: str) -> tuple[str, str]:
     """``code=value`` to the code, which must exist, under its own name, and the value as it was written."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise UseError(f"--set takes code=value, given {text!r}; write it as --set {example(model)}.")
+        raise UseError(
+            f"--set takes code=value, given {text!r}; write it as --set {example(model)}."
+        )
     return model.settled(name.strip()), value.strip()
 
 
@@ -133,10 +135,14 @@ def parse_seeds(text: str) -> list[int]:
     for part in text.split(","):
         span = re.fullmatch(r"\s*(\d{1,30})(?:\s*-\s*(\d{1,30}))?\s*", part)
         if not span or (span[2] and int(span[2]) < int(span[1])):
-            raise UseError(f"--seeds takes numbers from 0 and rising ranges, given {text!r}; give them, as --seeds 0,1,4-6.")
+            raise UseError(
+                f"--seeds takes numbers from 0 and rising ranges, given {text!r}; give them, as --seeds 0,1,4-6."
+            )
         last = int(span[2] or span[1])
         if last - int(span[1]) + len(seeds) >= MOST or last >= LAST_SEED:
-            raise UseError(f"--seeds: at most {MOST:,} seeds below 2^48, given {text!r}; give fewer, as --seeds 0,1,4-6.")
+            raise UseError(
+                f"--seeds: at most {MOST:,} seeds below 2^48, given {text!r}; give fewer, as --seeds 0,1,4-6."
+            )
         seeds += range(int(span[1]), last + 1)
     return seeds
 
@@ -145,7 +151,9 @@ def parse_sheet(text: str) -> tuple[int, int]:
     """``8x12`` -> 8 columns, 12 rows."""
     size = re.fullmatch(r"(\d{1,3})[x×](\d{1,3})", text.strip())
     if not size or not int(size[1]) or not int(size[2]):
-        raise UseError(f"--sheet takes COLUMNSxROWS, each from 1 to 999, given {text!r}; give it, as --sheet 8x12.")
+        raise UseError(
+            f"--sheet takes COLUMNSxROWS, each from 1 to 999, given {text!r}; give it, as --sheet 8x12."
+        )
     return int(size[1]), int(size[2])
 
 
@@ -170,7 +178,9 @@ def _every_knob(model: Model, out: Path, fixed: dict[str, Any], seed: int) -> li
     """``--sweep all``: one sheet, the rows are classes, each block of columns sweeps one slider."""
     names = [name for name in sheets.sliders(model) if name not in fixed]
     if not names:
-        raise UseError("--sweep all sweeps every slider, and this model has none left to turn; drop a --set, or train a model that has, as infogan.")
+        raise UseError(
+            "--sweep all sweeps every slider, and this model has none left to turn; drop a --set, or train a model that has, as infogan."
+        )
     if out.suffix.lower() == ".npz":
         raise UseError("--sweep all draws a sheet; give --out FILE.png or a folder.")
     path = out if out.suffix else out / "knobs.png"
@@ -189,16 +199,22 @@ def _sweep(
     """One sweep: rows are classes, or seeds. Two: the first along the rows, the second along the columns."""
     twice = {s.code for s in sweeps if any(overlap(s.code, name) for name in fixed)}
     if twice:
-        raise UseError(f"{', '.join(sorted(twice))} is both set and swept; drop the --set or the --sweep.")
+        raise UseError(
+            f"{', '.join(sorted(twice))} is both set and swept; drop the --set or the --sweep."
+        )
     if len(sweeps) > 2 or (len(sweeps) == 2 and overlap(sweeps[0].code, sweeps[1].code)):
-        raise UseError(f"--sweep takes one code, or two different ones for rows and columns, given {', '.join(s.code for s in sweeps)}; give "
-            f"each once, or --sweep all.")
+        raise UseError(
+            f"--sweep takes one code, or two different ones for rows and columns, given {', '.join(s.code for s in sweeps)}; give "
+            f"each once, or --sweep all."
+        )
     across = sweeps[-1]
     if n is not None and len(seeds) == 1:
         seeds = list(range(seeds[0], seeds[0] + n))
     high = len(sweeps[0].points) if len(sweeps) == 2 else max(len(seeds), sheets.MOST_ROWS)
     if high * len(across.points) > MOST:
-        raise UseError(f"that would be {high * len(across.points):,} images; at most {MOST:,}. Sweep fewer values, as {across.code}=-1:1:9.")
+        raise UseError(
+            f"that would be {high * len(across.points):,} images; at most {MOST:,}. Sweep fewer values, as {across.code}=-1:1:9."
+        )
     if out.suffix.lower() != ".npz":
         _check_sheet(model, (len(across.points), high))
     if out.suffix.lower() == ".npz":

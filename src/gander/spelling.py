@@ -74,7 +74,9 @@ def _weight(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise CodeError(f"code {name!r}: recognised is a weight, a number of 0 or more, given {text!r}; give one, as recognised=0.1.") from None
+        raise CodeError(
+            f"code {name!r}: recognised is a weight, a number of 0 or more, given {text!r}; give one, as recognised=0.1."
+        ) from None
 
 
 def _parse_kind(name: str, kind: str, arguments: str | None) -> dict[str, Any]:
@@ -82,7 +84,9 @@ def _parse_kind(name: str, kind: str, arguments: str | None) -> dict[str, Any]:
     try:
         numbers = [float(n) for n in re.split(r"[,\s]+", (arguments or "").strip()) if n]
     except ValueError:
-        raise CodeError(f"code {name!r}: {kind} takes numbers, given {kind}({arguments}); write it as {EXAMPLES[kind]}.") from None
+        raise CodeError(
+            f"code {name!r}: {kind} takes numbers, given {kind}({arguments}); write it as {EXAMPLES[kind]}."
+        ) from None
     if kind == "uniform" and len(numbers) in (2, 3):
         table |= {"low": numbers[-2], "high": numbers[-1]}
         numbers = numbers[:-2]
@@ -91,7 +95,9 @@ def _parse_kind(name: str, kind: str, arguments: str | None) -> dict[str, Any]:
     ):
         return table | {"size": len(numbers), "probs": numbers}
     if len(numbers) > 1 or (numbers and not numbers[0].is_integer()):
-        raise CodeError(f"code {name!r}: {arguments} is no size of a {kind} code, which is a whole number; write it as {EXAMPLES[kind]}.")
+        raise CodeError(
+            f"code {name!r}: {arguments} is no size of a {kind} code, which is a whole number; write it as {EXAMPLES[kind]}."
+        )
     return table | ({"size": int(numbers[0])} if numbers else {})
 
 

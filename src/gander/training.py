@@ -54,9 +54,13 @@ def train(
     repeat the same steps. Raises ``UseError`` for a wrong request and ``TrainingFailed`` for a run that went wrong.
     """
     if minutes is not None and not minutes > 0:
-        raise ConfigError(f"--minutes is more than 0, given {minutes:g}; give so many, as --minutes 30.")
+        raise ConfigError(
+            f"--minutes is more than 0, given {minutes:g}; give so many, as --minutes 30."
+        )
     if roll_back and new:
-        raise ConfigError("--roll-back is for a run that is there and --new begins one; drop one of the two.")
+        raise ConfigError(
+            "--roll-back is for a run that is there and --new begins one; drop one of the two."
+        )
     config = configured(preset, settings, data=data, images=images, seed=seed)
     plan = make_plan(config, device)
     appraisal.check(plan)

@@ -9,7 +9,17 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from gander.cli import benching, drawing, editing, handing, laboratory, measuring, reading, slips, training
+from gander.cli import (
+    benching,
+    drawing,
+    editing,
+    handing,
+    laboratory,
+    measuring,
+    reading,
+    slips,
+    training,
+)
 from gander.cli.options import app
 from gander.errors import GanderError
 

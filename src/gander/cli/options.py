@@ -52,20 +52,6 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 WholeOrNone = Annotated[int | None, Parameter(converter=_whole)]
 
 
-def _seed(_: Any, tokens: Sequence[Token]) -> int:
-    """A whole number that is not negative."""
-    seed = _whole(_, tokens)
-    if seed < 0:
-        from gander.errors import UseError
-
-        raise UseError(f"--seed takes a whole number from 0, given {seed}; give one, as --seed 7.")
-    return seed
-
-
-Seed = Annotated[int, Parameter(converter=_seed)]
-SeedOrNone = Annotated[int | None, Parameter(converter=_seed)]
-
-
 @overload
 def whole(option: str, number: float, least: float = 1) -> int: ...
 @overload

@@ -28,7 +28,7 @@ def without_empty(arguments: list[str]) -> list[str]:
             before = arguments[number - 1] if number else "gander"
             raise UseError(
                 f"an empty word '' was given after {before}: give it a value, or leave it out. A variable of the "
-                f"shell without a value makes one, as --out \"$NAME\"."
+                f'shell without a value makes one, as --out "$NAME".'
             )
     return arguments
 
@@ -77,7 +77,9 @@ def _too_many(error: UnusedCliTokensError, command: str) -> str:
     """Words beyond those that the command takes."""
     takes = [
         parameter.name.strip("_").upper()
-        for parameter in (inspect.signature(error.target).parameters.values() if error.target else ())
+        for parameter in (
+            inspect.signature(error.target).parameters.values() if error.target else ()
+        )
         if parameter.kind is parameter.POSITIONAL_ONLY
     ]
     words = " ".join(error.unused_tokens or ())

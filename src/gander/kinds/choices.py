@@ -16,7 +16,6 @@ from gander import rng
 from gander.errors import CodeError, choose
 from gander.kinds.kind import Kind, Vector, check_size
 
-
 LISTED = 20  # class names in a message
 
 
@@ -41,7 +40,9 @@ class Categorical(Kind):
                     f"given {len(self.probs)} with sum {sum(self.probs):g}; give them, as categorical(0.2,0.3,0.5)."
                 )
         if self.names and len(self.names) != self.size:
-            raise CodeError(f"{self.size} classes but {len(self.names)} names; give a name for each.")
+            raise CodeError(
+                f"{self.size} classes but {len(self.names)} names; give a name for each."
+            )
 
     @property
     def width(self) -> int:
@@ -146,7 +147,9 @@ class Binary(Vector):
                 f"{', '.join(map(str, self.probs))}; give them, as binary(0.5,0.2)."
             )
         if self.names and len(self.names) != self.size:
-            raise CodeError(f"{self.size} switches but {len(self.names)} names; give a name for each.")
+            raise CodeError(
+                f"{self.size} switches but {len(self.names)} names; give a name for each."
+            )
 
     def _probs(self) -> Tensor:
         return torch.tensor(self.probs or (0.5,) * self.size)

@@ -75,7 +75,9 @@ def own_network(path: str | Path) -> OwnNetwork:
     runtime = library("onnxruntime")
     place = Path(path)
     if not place.is_file():
-        raise RunError(f"there is no file {str(path)!r}; --features takes an ONNX model, give one as --features inception.onnx.")
+        raise RunError(
+            f"there is no file {str(path)!r}; --features takes an ONNX model, give one as --features inception.onnx."
+        )
     content = place.read_bytes()
     options = runtime.SessionOptions()
     options.log_severity_level = 4

@@ -43,8 +43,10 @@ def read_npy(path: Path, split: str) -> Data:
         if not stays and mapped.nbytes > LARGEST:
             raise DataError(f"{path} holds {mapped.nbytes:,} bytes, more than can be read at once.")
         array = mapped if stays else np.array(mapped)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise DataError(f"{path} cannot be read as an .npy: it is damaged, or of another kind. Write it again, as np.save({path.name!r}, images).") from None
+    except (OSError, ValueError, EOFError, MemoryError):
+        raise DataError(
+            f"{path} cannot be read as an .npy: it is damaged, or of another kind. Write it again, as np.save({path.name!r}, images)."
+        ) from None
     return _read(path, {"images": array}, [], split)
 
 
@@ -102,8 +104,10 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
                     if "pickle" not in str(error):
                         raise
                     notes.append(f"array {key!r} holds pickled objects and was left out")
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as an .npz: it is damaged, or of another kind. Write it again, as np.savez({path.name!r}, images=images).") from None
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error):
+        raise DataError(
+            f"{path} cannot be read as an .npz: it is damaged, or of another kind. Write it again, as np.savez({path.name!r}, images=images)."
+        ) from None
     return arrays, notes
 
 
