@@ -199,6 +199,7 @@ sample run/weights/critic.safetensors | critic.safetensors | averaged.safetensor
 sample run/state/state.safetensors | 'shape' | averaged.safetensors | Give a run
 sample named | names.json | line 1 | correct it
 sample run extra | 'extra' | RUN and options | Leave it out
+sample run label=3 | 'label=3' | RUN and options | Did you mean --set label=3
 sample run --n 0 | given 0 | from 1 to 1,000,000 | --n 64
 sample run --n -3 | -3 | from 1 to 1,000,000 | --n 64
 sample run --n 2.5 | '2.5' | whole number | --n 64

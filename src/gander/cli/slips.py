@@ -83,7 +83,10 @@ def _too_many(error: UnusedCliTokensError, command: str) -> str:
         if parameter.kind is parameter.POSITIONAL_ONLY
     ]
     words = " ".join(error.unused_tokens or ())
-    return (
-        f"{command} takes {' '.join(takes) or 'no word'} and options, and {words!r} is too much. Leave it out, or put "
-        f"quotes around a value with blanks in it, as --set 'codes=noise:gaussian(62) digit:given,shown'."
-    )
+    if "=" in words:
+        hint = f"Did you mean --set {words}?"
+    else:
+        hint = (
+            "Leave it out, or put quotes around a value with blanks in it, as --data 'my photos'."
+        )
+    return f"{command} takes {' '.join(takes) or 'no word'} and options, and {words!r} is too much. {hint}"
