@@ -13,7 +13,7 @@ SOURCE = Path(gander.__file__).parent
 FLOORS = [
     {"errors", "rng", "headings", "strangers"},
     {"kinds", "objectives", "penalties", "augmentations"},
-    {"spelling", "norms", "images", "filling"},
+    {"spelling", "norms", "images", "filling", "settings"},
     {"codes", "reels", "folders"},
     {"conditioning", "backbones"},
     {"critic", "inversion"},

@@ -522,8 +522,8 @@ def test_a_dry_run_says_what_would_be_rolled_back_and_does_nothing(tmp_path, cap
         (("best=frechet",), "add --set evaluate_images="),
         (("evaluate_images=32", "best=frechett"), "report.best: .*Did you mean 'frechet'"),
         (("evaluate_images=32", "best=r2/c9"), "report.best: 'c9' is not a code of this run"),
-        (("evaluate_n=19",), "report.evaluate_n is at least 20"),
-        (("evaluate_images=-1",), "report.evaluate_images is at least 0"),
+        (("evaluate_n=19",), "report.evaluate_n is a whole number from 20"),
+        (("evaluate_images=-1",), "report.evaluate_images is a whole number, 0 or more"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_done(settings, reason, tmp_path):

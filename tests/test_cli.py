@@ -3,16 +3,13 @@
 import io
 import json
 import os
-import shlex
 import subprocess
 import sys
 import time
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import gander
 import tiny
@@ -175,120 +172,7 @@ def test_every_topic_is_listed_with_a_line_each(topic, capsys):
     assert listing.listing(topic) + "\n" == text
 
 
-# ---------------------------------------------------------------------- mistakes
-NEAR = [
-    ("smaple r", "sample"),
-    ("train infogn", "'infogan'"),
-    ("train infogan --imags 5", "--images"),
-    ("train infogan --set btach=5", "'batch'"),
-    ("train infogan --set training.btach=5", "'training.batch'"),
-    ("train infogan --set c1.recogised=1", "'recognised'"),
-    ("train infogan --set objective=hing", "'hinge'"),
-    ("train infogan --set backbone=dcgn", "'dcgan'"),
-    ("train infogan --set critic_norm=bach", "'batch'"),
-    ("train infogan --set codes=a:gausian(3)", "'gaussian'"),
-    ("train infogan --data glyhps", "'glyphs'"),
-    ("train infogan --data glyphs:tset", "'test'"),
-    ("list presents", "'presets'"),
-    ("evaluate RUN --metrics corelation", "'correlation'"),
-    ("sample RUN --set lable=1", "'label'"),
-    ("sample RUN --sweep labels", "'label'"),
-]
-
-
-@pytest.mark.parametrize(("words", "meant"), NEAR)
-def test_a_slip_of_the_finger_is_answered_with_what_was_meant(words, meant, here, capsys):
-    run = str(tiny.run("acgan-infogan"))
-    words = [run if word == "RUN" else word for word in words.split()]
-    text = said(capsys, words, 2)
-    assert f"Did you mean {meant}" in text.replace('"', "") and text.count("\n") == 1
-    assert list(here.iterdir()) == []
-
-
-WRONG = [
-    ("train --images 0", "--images is"),
-    ("train --images -5", "--images is"),
-    ("train --images 1.5", "--images is"),
-    ("train --images inf", "--images is"),
-    ("train --images nan", "--images is"),
-    ("train --images many", "--images"),
-    ("train --minutes 0", "--minutes is"),
-    ("train --minutes nan", "--minutes is"),
-    ("train --minutes -1", "--minutes is"),
-    ("train --seed -1", "training.seed"),
-    ("train --seed x", "--seed"),
-    ("train nosuch.toml", "no file"),
-    ("train .", "not a preset"),
-    ("train gan --set batch", "key=value"),
-    ("train gan --set =1", "key=value"),
-    ("train gan --set batch=", "whole number"),
-    ("train gan --set batch=1", "at least 2"),
-    ("train gan --set batch=1e9", "at most"),
-    ("train gan --set batch=nan", "whole number"),
-    ("train gan --set batch=true", "whole number"),
-    ("train gan --set batch=[1]", "whole number"),
-    ("train gan --set critic_rate=-1", "at least 0"),
-    ("train gan --set critic_rate=nan", "critic_rate"),
-    ("train gan --set precision=fp8", "fp8"),
-    ("train gan --set codes=", "at least one code"),
-    ("train gan --set codes=noise", "not a code"),
-    ("train gan --set codes=noise:gaussian(0)", "size"),
-    ("train gan --set codes=noise:gaussian(99999999)", "at most 100,000"),
-    ("train gan --set codes=noise:gaussian(99999999999999999999)", "at most 100,000"),
-    ("train gan --data same.npz --set batch=64", "--set batch=32"),
-    ("train gan --device tpu", "no device"),
-    ("train gan --data nosuch", "nosuch"),
-    ("train gan --data empty", "no images"),
-    ("train gan --data notes.txt", "no data source"),
-    ("train gan --data one", "one image only"),
-    ("train gan --data one --set batch=2", "one image only"),
-    ("train gan --data cut.npz", "cannot be read"),
-    ("train gan --data floats.npz", "uint8"),
-    ("train cgan --data same.npz --set batch=16", "same label"),
-    ("train infogan-lsgan --data same.npz --set batch=16", "same label"),
-    ("train cgan --data bare.npz --set batch=16", "no labels"),
-    ("train cgan --data same.npz --set batch=16 'codes=n:gaussian(2) a:given=b,shown'", "'b'"),
-    ("train gan --data same.npz --set batch=16 --out notes.txt", "is a file"),
-    ("train gan --data same.npz --set batch=16 --out one", "no run"),
-    ("train gan --data same.npz --set batch=16 --out notes.txt/x", "cannot be written"),
-    ("train gan --data same.npz --set batch=16 --out /proc/nosuch", "cannot be written"),
-    ("sample nosuch", "no run"),
-    ("sample one", "no weights yet"),
-    ("sample notes.txt", "cannot be read"),
-    ("evaluate one", "no config.toml"),
-    ("evaluate 7", "no run"),
-    ("read one x.png", "no weights yet"),
-    ("list a b", "b"),
-    ("sample", "requires"),
-    ("nosuch", "nosuch"),
-    ("--nosuch", "nosuch"),
-]
-
-
-@pytest.mark.parametrize(("words", "says"), WRONG)
-def test_a_mistake_is_one_message_and_exit_two_and_nothing_is_written(words, says, here, capsys):
-    strangers(here)
-    before = sorted(here.rglob("*"))
-    words = shlex.split(words)
-    if words[0] == "train":
-        words[1:1] = ["--set", "threads=1", "width=4", "precision=fp32", "images=32"]
-    text = said(capsys, words, 2)
-    assert says in text and "Traceback" not in text
-    assert sorted(here.rglob("*")) == before
-
-
-def strangers(folder):
-    (folder / "empty").mkdir()
-    (folder / "one").mkdir()
-    Image.new("L", (16, 16), 9).save(folder / "one" / "only.png")
-    (folder / "notes.txt").write_text("hello")
-    pixels, labels, _ = tiny.pictures(count=40)
-    np.savez(folder / "bare.npz", images=pixels)
-    np.savez(folder / "same.npz", images=pixels, label=labels * 0)
-    np.savez(folder / "floats.npz", images=pixels.astype(np.float32))
-    (folder / "cut.npz").write_bytes((folder / "bare.npz").read_bytes()[:300])
-
-
+# ---------------------------------------------------------------------- mistakes: more are in test_wrong_uses.py
 @pytest.mark.parametrize(
     "name", ["x" * 5000, "x/" * 3000, "🙂", "~nobody/x", "a\nb", "\x1b[31m", "%s{}", "-"]
 )

@@ -448,7 +448,7 @@ def test_mistakes_are_one_clear_line(tmp_path, capsys, monkeypatch):
     assert "no run 'nosuch'" in complaint(run, "nosuch")
     assert "empty is not a run" in complaint("empty")
     assert "is a folder" in complaint(run, "--out", "empty")
-    assert "ends in .html" in complaint(run, "--out", "page.png")
+    assert "ending in .html" in complaint(run, "--out", "page.png")
     assert "was not written by `gander compare`" in complaint(run, "--out", "mine.html")
     assert (tmp_path / "mine.html").read_text() == "my own page"
     assert "cannot be written" in complaint(run, "--out", "mine.html/page.html")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from gander import backbones, config
 from gander.codes import CodeSpec
-from gander.config import SECTIONS, SETTINGS
 from gander.errors import CodeError, ConfigError, UseError
 from gander.objectives import OBJECTIVES
 from gander.penalties import PENALTIES
+from gander.settings import SECTIONS, SETTINGS
 
 EVERY = [(section, name) for section, settings in SETTINGS.items() for name in settings]
 every_setting = pytest.mark.parametrize(("section", "name"), EVERY, ids=map(".".join, EVERY))
@@ -140,7 +140,9 @@ def test_bounds_hold_and_are_told(section, name):
     for end, beyond in ((least, -step), (most, step)):
         if end is not None:
             assert read(with_setting(section, name, end), section, name) == end
-            with pytest.raises(ConfigError, match=rf"{section}\.{name} is at least {least:g}"):
+            with pytest.raises(
+                ConfigError, match=rf"{section}\.{name} is a .*({least:,} to|{least:,} or more)"
+            ):
                 with_setting(section, name, end + beyond)
 
 
@@ -167,18 +169,18 @@ def test_every_penalty_is_a_setting():
     ("override", "reason"),
     [
         ("bacth=3", "Did you mean 'batch'"),
-        ("training.bacth=3", "Did you mean 'training.batch'"),
-        ("trainin.batch=3", "Did you mean 'training.batch'"),
+        ("training.bacth=3", "Did you mean 'training"),
+        ("trainin.batch=3", "Did you mean 'training"),
         ("batch", "--set takes key=value, given 'batch'"),
         ("=3", "--set takes key=value"),
-        ("batch=1", "training.batch is at least 2 and at most 65536, given 1"),
+        ("batch=1", "from 2 to 65,536 .*, given 1"),
         ("objective=hing", "Did you mean 'hinge'"),
         ("backbone=dcgam", "Did you mean 'dcgan'"),
         ("recogniser=head", "Did you mean 'heads'"),
         ("codes.nois.size=3", "Did you mean 'noise'"),
         ("codes.noise.sise=3", "Did you mean 'size'"),
         ("noise.sise=3", "Did you mean 'size'"),
-        ("noise.size=many", "size >= 1, given 'many'"),
+        ("noise.size=many", "from 1 to 100,000, given 'many'"),
         ("codes=noise:gausian", "Did you mean 'gaussian'"),
     ],
 )
@@ -191,7 +193,7 @@ def test_an_override_that_makes_no_sense_is_refused_with_the_nearest(override, r
     ("table", "reason"),
     [
         ({}, r"\[codes.NAME\]"),
-        ({"codes": 3}, "codes are tables"),
+        ({"codes": 3}, "codes is a table"),
         ({"codes": {"noise": 3}}, "'noise' is a table"),
         ({"codes": "z:gaussian", "trainin": {}}, "Did you mean 'training'"),
         ({"codes": "z:gaussian", "training": 3}, r"\[training\] is a table of settings, given 3"),

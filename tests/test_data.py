@@ -164,7 +164,7 @@ def test_importing_data_imports_nothing_heavy():
     ("spec", "options", "words"),
     [
         ("glyps", {}, "Did you mean 'glyphs'"),
-        ("no/such/folder", {}, "Nor does a path"),
+        ("no/such/folder", {}, "no such file or folder"),
         ("", {}, "is not a named data source"),
         ("x" * 5000, {}, "cannot be looked at"),
         ("a\0b", {}, "is not a named data source"),

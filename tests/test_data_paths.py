@@ -546,7 +546,7 @@ def test_idx_files_alone_with_labels_and_by_the_folder(tmp_path):
 
 def test_a_path_that_is_no_source_is_explained(tmp_path):
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(DataError, match="expected a folder of images"):
+    with pytest.raises(DataError, match="Give a folder of images"):
         load(str(tmp_path / "a.txt"))
 
 

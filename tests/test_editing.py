@@ -182,7 +182,7 @@ def test_the_difference_is_red_where_the_picture_is_lighter_and_blue_where_darke
         (["--json", "x.png"], "picture.png", "ending in .json"),
         (["--set", "c9=1"], "picture.png", "c9"),
         (["--set", "c1"], "picture.png", "code=value"),
-        (["--set", "label=9"], "picture.png", "classes"),
+        (["--set", "label=9"], "picture.png", "index from 0 to 3"),
         (["--sweep", "c1=-1:1:65"], "picture.png", "at most 64"),
         ([], "nothing.png", "no file"),
         ([], "broken.png", "cannot be read as an image"),

@@ -369,7 +369,7 @@ WRONG = [
     ("--film x.gif --set c1=0,x", "not a value"),
     ("--film x.gif --set lable=1,2", "Did you mean 'label'"),
     ("--film x.gif --set label", "code=value"),
-    ("--film x.gif --seeds a", "numbers and ranges"),
+    ("--film x.gif --seeds a", "rising ranges"),
     ("--film x.gif --seed 999999999999999999", "--seed is below"),
     ("--film x.gif --sheet 0x1", "COLUMNSxROWS"),
     ("--film x.gif --sweep c1 --set c1=0", "both set and swept"),

@@ -309,7 +309,7 @@ def test_the_card_of_a_stranger_is_refused_before_anything_is_built(wrong, tmp_p
     ids=["none", "one missing", "one too many", "wrong shapes"],
 )
 def test_weights_that_do_not_fit_their_card_are_refused(change, tmp_path):
-    with pytest.raises(RunError, match="does not fit the network its card describes"):
+    with pytest.raises(RunError, match="does not hold the weights"):
         load(stranger(tmp_path / "x.safetensors", lambda facts: None, change))
 
 

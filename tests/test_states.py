@@ -129,7 +129,7 @@ def test_a_header_that_claims_more_than_there_is_is_refused_before_memory_is_tak
     with pytest.raises(RunError, match="is refused"):
         weights.read(file)
     os.mkfifo(tmp_path / "pipe.safetensors")
-    with pytest.raises(RunError, match="is not a file"):
+    with pytest.raises(RunError, match="is not a plain file"):
         weights.read(tmp_path / "pipe.safetensors")
 
 

@@ -52,11 +52,15 @@ def check(plan: Plan) -> None:
     report = plan.config.report
     for name in _listed(report.evaluate_metrics):
         if name not in metrics.names():
-            raise ConfigError(f"report.evaluate_metrics: {choose(name, metrics.names(), 'metric')}")
+            raise ConfigError(
+                f"report.evaluate_metrics: {choose(name, metrics.names(), 'metric', metrics.LISTED)}"
+            )
     if report.best:
         name, slash, code = report.best.partition("/")
         if _metric_of(name) is None:
-            raise ConfigError(f"report.best: {choose(name, metrics.names(), 'metric')}")
+            raise ConfigError(
+                f"report.best: {choose(name, metrics.names(), 'metric', metrics.LISTED)}"
+            )
         known = [*dict.fromkeys([*(c.name for c in plan.spec.knobs), *plan.images.columns])]
         if slash and code not in known:
             raise ConfigError(f"report.best: {choose(code, known, 'code of this run')}")

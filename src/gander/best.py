@@ -112,7 +112,9 @@ class Target:
 def to_roll_back(run: Run, resumed: bool) -> Target:
     """What a run can be rolled back to. Raises ``RunError`` where there is nothing."""
     if not resumed:
-        raise RunError(f"there is nothing to roll back: {run.path} is not there yet.")
+        raise RunError(
+            f"there is nothing to roll back: {run.path} is not there yet. Train it first, with --set evaluate_images=50000 best=frechet."
+        )
     kept = read(run)
     if kept is not None:
         return Target(kept.images_seen, kept)

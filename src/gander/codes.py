@@ -73,7 +73,7 @@ class Code:
         say = f"code {self.name!r}"
         if not NAME.fullmatch(self.name):
             raise CodeError(
-                f"{say}: a name is letters, digits, '_' and '-', beginning with a letter."
+                f"{say}: a name is letters, digits, '_' and '-', beginning with a letter; call it for example slant."
             )
         for key, options in (
             ("shown", get_args(Shown)),
@@ -85,21 +85,25 @@ class Code:
             if value is not None and value not in options:
                 raise CodeError(f"{say}: {choose(str(value), options, f'way to be {key}')}")
         if not 0 <= self.recognised < float("inf"):
-            raise CodeError(f"{say}: recognised is a weight >= 0, given {self.recognised}.")
+            raise CodeError(
+                f"{say}: recognised is a weight, a number of 0 or more, given {self.recognised:g}; give one, as recognised=0.1."
+            )
         if self.shown is not None and self.given is None:
             raise CodeError(
                 f"{say} is shown to the critic but no column of the data supplies it, so there is "
-                f"nothing to show beside a real image; add given = 'COLUMN', or drop shown."
+                f"nothing to show beside a real image; add given, or given=COLUMN where the column is called otherwise, or drop shown."
             )
         if self.given is not None and self.shown is None and self.recognised == 0:
             raise CodeError(
                 f"{say} is given, but the critic neither sees it (shown) nor must read it back "
-                f"(recognised), so the generator may ignore it; set one of the two."
+                f"(recognised), so the generator may ignore it; add shown or recognised, as {self.name}:given,shown."
             )
         if self.shown not in (None, "projection") and self.recognised:
             raise CodeError(_cheats(self.name, self.shown))
         if self.kind is None and self.given is None and self.frequencies is None:
-            raise CodeError(f"{say} needs a kind, one of {', '.join(kinds.KINDS)}, or given = ….")
+            raise CodeError(
+                f"{say} needs a kind, one of {', '.join(kinds.KINDS)}; give it, as {self.name}:uniform, or add given where the data supply it."
+            )
 
     @property
     def enters(self) -> Fed:
@@ -153,20 +157,24 @@ class CodeSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {code.name: code for code in self.codes})
         if not self.codes:
-            raise CodeError("the generator needs at least one code; noise is gaussian(62).")
+            raise CodeError(
+                "there are no codes, and the generator needs at least one; add noise:gaussian(62)."
+            )
         if len(self.by_name) != len(self.codes):
             names = [code.name for code in self.codes]
             twice = sorted({name for name in names if names.count(name) > 1})
-            raise CodeError(f"two codes are named {', '.join(map(repr, twice))}; names are unique.")
+            raise CodeError(
+                f"two codes are named {', '.join(map(repr, twice))}; give each a name of its own."
+            )
         if all(code.enters == "normalisation" for code in self.codes):
             raise CodeError(
                 "every code enters by normalisation, so there is nothing for the generator to start from; "
-                "add noise = gaussian(62)."
+                "add noise:gaussian(62)."
             )
         if any(code.enters == "multiply" for code in self.codes) and not self.multiplied:
             raise CodeError(
                 "a code is fed by 'multiply', an embedding times the noise, but there is no noise; "
-                "add noise = gaussian(100)."
+                "add noise:gaussian(100)."
             )
         at_input = {c.given: c for c in self.codes if c.shown not in (None, "projection")}
         for code in self.recognised:
@@ -330,7 +338,9 @@ class CodeSpec:
     def from_dict(cls, tables: Mapping[str, Mapping[str, Any]]) -> CodeSpec:
         """The inverse of ``to_dict``."""
         if not isinstance(tables, Mapping):
-            raise CodeError(f"codes are tables, [codes.NAME]; given {tables!r}.")
+            raise CodeError(
+                f"codes is a table for each code, given {tables!r}; write [codes.noise] and under it kind = 'gaussian'."
+            )
         return cls(tuple(_code(name, table) for name, table in tables.items()))
 
     @classmethod
@@ -359,7 +369,9 @@ def _resolve(code: Code, columns: Mapping[str, Kind], label: str | None) -> Code
     column = columns[wanted]
     if code.given is None:
         if not isinstance(column, kinds.Categorical):
-            raise CodeError(f"{say}, but {wanted!r} is not categorical.")
+            raise CodeError(
+                f"{say}, but column {wanted!r} has no classes; name one that has, or drop frequencies."
+            )
         return replace(code, kind=kinds.Categorical(column.size, column.probs), frequencies=wanted)
     if code.kind is not None and code.kind.name != column.name:
         raise CodeError(
@@ -376,7 +388,9 @@ CODE_KEYS = tuple(f.name for f in fields(Code) if f.name not in ("name", "kind")
 
 def _code(name: str, table: Mapping[str, Any]) -> Code:
     if not isinstance(table, Mapping):
-        raise CodeError(f"code {name!r} is a table of settings; given {table!r}.")
+        raise CodeError(
+            f"code {name!r} is a table of settings, given {table!r}; write [codes.{name}] and under it kind = 'gaussian'."
+        )
     own = {k: v for k, v in table.items() if k in CODE_KEYS}
     rest = {k: v for k, v in table.items() if k not in CODE_KEYS}
     if own.get("given") is True:
@@ -388,10 +402,14 @@ def _code(name: str, table: Mapping[str, Any]) -> Code:
     for key, value in own.items():
         if key == "recognised":
             if not isinstance(value, int | float):
-                raise CodeError(f"code {name!r}: recognised is a weight, given {value!r}.")
+                raise CodeError(
+                    f"code {name!r}: recognised is a weight, a number of 0 or more, given {value!r}; give one, as recognised=0.1."
+                )
             own[key] = float(value)
         elif value is not None and not isinstance(value, str):
-            raise CodeError(f"code {name!r}: {key} is a word, given {value!r}.")
+            raise CodeError(
+                f"code {name!r}: {key} is a word, given {value!r}; write it in quotes, as {key} = 'label'."
+            )
     if "kind" not in rest and rest:
         unknown = next(iter(rest))
         raise CodeError(

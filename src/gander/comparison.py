@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from gander import runs
+from gander import engine, runs
 from gander.cautions import cautions
 from gander.charts import short
 from gander.comparison_page import MAKER, between, page, said
@@ -37,6 +37,7 @@ def compare(
 
     A file that is there already is replaced only if it is such a page.
     """
+    engine.find_device(device)
     if not paths:
         raise RunError("there is nothing to compare: give one run or more.")
     target = checked(Path(out))
@@ -56,9 +57,11 @@ def checked(out: Path, maker: str = MAKER, name: str = OUT) -> Path:
     if out.is_dir():
         raise RunError(f"--out {out} is a folder; give a file, as {out / name}.")
     if out.suffix.lower() not in ENDINGS:
-        raise RunError(f"--out {out} is a page, so its name ends in .html.")
+        raise RunError(f"--out {out} is to be a page; give a file ending in .html, as {name}.")
     if not runs.is_writable(out.absolute().parent):
-        raise RunError(f"--out {out} cannot be written: its folder is read-only.")
+        raise RunError(
+            f"--out {out} cannot be written; give a file in a folder that is yours to write in, as {name}."
+        )
     if out.exists():
         try:
             with out.open("rb") as file:
@@ -67,7 +70,7 @@ def checked(out: Path, maker: str = MAKER, name: str = OUT) -> Path:
             raise RunError(f"--out {out} cannot be read: {error.strerror}.") from None
         if f'<meta name="generator" content="{maker}">'.encode() not in start:
             raise RunError(
-                f"--out {out} is there and was not written by `{maker}`; give another file, as comparison.html."
+                f"--out {out} is there and was not written by `{maker}`; give another file, as other-{name}."
             )
     return out
 

@@ -16,150 +16,25 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gander import augmentations, backbones, strangers
 from gander.codes import CODE_KEYS, CodeSpec
 from gander.errors import ConfigError, choose
 from gander.objectives import OBJECTIVES
+from gander.settings import (
+    SECTIONS,
+    SETTINGS,
+    DataSettings,
+    GameSettings,
+    ModelSettings,
+    OptimiserSettings,
+    ReportSettings,
+    TrainingSettings,
+)
 
 Table = dict[str, Any]
-
-
-def setting(default: Any, about: str, least: float | None = None, most: float | None = None) -> Any:
-    """A field with its one-line meaning and its bounds."""
-    return field(default=default, metadata={"about": about, "least": least, "most": most})
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """Which images."""
-
-    source: str = setting(
-        "glyphs", "a named set or a path; SRC:train, SRC:test and SRC:all choose a split"
-    )
-    size: int = setting(0, "side in px to resize to; 0 keeps what is detected", 0, 512)
-    channels: int = setting(
-        0, "1 gray, 2 gray + alpha, 3 RGB, 4 RGBA; 0 keeps what is detected", 0, 4
-    )
-    links: bool = setting(False, "follow symbolic links that lead out of the folder of images")
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """Which networks."""
-
-    backbone: str = setting("dcgan", "the networks, one of `gander list backbones`")
-    width: int = setting(0, "channels of the widest image layer; 0 is the backbone's own", 0, 4096)
-    critic_norm: Literal["auto", "batch", "spectral", "none"] = setting(
-        "auto",
-        "normalisation in the critic; batch keeps real and fake apart; auto is the backbone's own",
-    )
-
-
-@dataclass(frozen=True)
-class GameSettings:
-    """What is played."""
-
-    objective: str = setting("nonsaturating", "one of `gander list objectives`")
-    critic_steps: int = setting(
-        1, "critic steps per generator step, each with fresh images", 1, 100
-    )
-    schedule: Literal["alternate", "reuse", "one-stage"] = setting(
-        "alternate", "how the players take turns, `gander list schedules`"
-    )
-    recogniser: Literal["critic", "heads", "joint"] = setting(
-        "critic",
-        "who learns to read besides the generator: trunk and heads with the critic, the heads alone, or a "
-        "third optimiser over both networks",
-    )
-    r1: float = setting(0.0, "weight of the R1 penalty, ½|∇D|² on real images", 0)
-    r2: float = setting(0.0, "weight of the R2 penalty, ½|∇D|² on generated images", 0)
-    gradient: float = setting(0.0, "weight of the gradient penalty (|∇D| - 1)² in between", 0)
-    augment: str = setting(
-        "",
-        "transformations under which the critic sees every image, of `gander list augmentations`, as flip,shift,cutout; "
-        "empty is none",
-    )
-
-
-@dataclass(frozen=True)
-class OptimiserSettings:
-    """How the players learn: Adam."""
-
-    critic_rate: float = setting(4e-4, "learning rate of the critic", 0)
-    generator_rate: float = setting(1e-3, "learning rate of the generator", 0)
-    recogniser_rate: float = setting(
-        2e-4, "learning rate of the third optimiser (recogniser = joint)", 0
-    )
-    beta1: float = setting(0.5, "decay of Adam's first moment", 0, 0.9999)
-    beta2: float = setting(0.999, "decay of Adam's second moment", 0, 0.999999)
-    decay: Literal["none", "linear"] = setting(
-        "none", "linear: every rate falls to zero over the second half of training.images"
-    )
-    average_halflife: int = setting(
-        20_000,
-        "images after which the generator's moving average has forgotten half; 0 turns it off",
-        0,
-    )
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How long, and from which seed."""
-
-    images: int = setting(400_000, "real images the critic sees before the run is done", 1)
-    batch: int = setting(128, "images a step", 2, 65536)
-    seed: int = setting(0, "everything random is a function of this and the position", 0, 2**63 - 1)
-    precision: Literal["auto", "fp32", "bf16"] = setting(
-        "auto", "arithmetic of the networks; auto is bf16 where the processor has it"
-    )
-    threads: int = setting(
-        0, "processor threads; 0 is what proves fastest, measured while it trains", 0, 1024
-    )
-    deterministic: bool = setting(
-        False,
-        "the same bits each time: threads are not chosen by measurement, a GPU sums in a fixed order",
-    )
-    rescues: int = setting(
-        0,
-        "how often a run that diverges goes back to its last good state by itself, each time with half the rates",
-        0,
-        20,
-    )
-    recorded: bool = setting(
-        True, "a GPU records an iteration once and replays it; false launches each kernel anew"
-    )
-
-
-@dataclass(frozen=True)
-class ReportSettings:
-    """What is written as it trains; changing these does not change the run."""
-
-    log_images: int = setting(5_000, "images between lines of log.jsonl", 1)
-    sample_images: int = setting(50_000, "images between sample sheets", 1)
-    save_seconds: float = setting(60.0, "seconds between saved states", 0)
-    keep_states: int = setting(
-        3,
-        "saved states that are kept, the newest among them; a damaged one is replaced by that before",
-        1,
-        1000,
-    )
-    tensorboard: bool = setting(
-        True, "also write TensorBoard events, where tensorboard is installed"
-    )
-    evaluate_images: int = setting(
-        0, "images between evaluations while it trains, the last one at the end; 0 is never", 0
-    )
-    evaluate_metrics: str = setting(
-        "frechet,label_accuracy,mutual_information,r2",
-        "what they measure, of `gander list metrics`; those that do not apply are left out",
-    )
-    evaluate_n: int = setting(2000, "images drawn for each of them", 20, 1_000_000)
-    best: str = setting(
-        "",
-        "the figure whose best weights are kept in RUN/best, as frechet, label_accuracy or r2/c1; empty keeps none",
-    )
+LISTED = "what `gander list settings` shows, as batch=64 or training.batch=64"
 
 
 @dataclass(frozen=True)
@@ -181,22 +56,6 @@ class Config:
         return {"preset": self.preset, **sections, "codes": self.codes.to_dict()}
 
 
-SECTIONS: dict[str, type] = {
-    "data": DataSettings,
-    "model": ModelSettings,
-    "game": GameSettings,
-    "optimiser": OptimiserSettings,
-    "training": TrainingSettings,
-    "report": ReportSettings,
-}
-SETTINGS: dict[str, dict[str, dataclasses.Field[Any]]] = {
-    name: {f.name: f for f in dataclasses.fields(cls)} for name, cls in SECTIONS.items()
-}
-CHANGEABLE = frozenset(
-    {f"optimiser.{name}" for name in SETTINGS["optimiser"]}
-    | {"game.r1", "game.r2", "game.gradient", "game.augment", "training.images"}
-)
-"""Settings that may be others from some position on: no network and no order of images depends on them."""
 TOP = ("preset", "about", "schema", "resolved", "provenance")
 
 
@@ -228,12 +87,16 @@ def read_toml(path: Path) -> Table:
     try:
         return strangers.from_toml(strangers.content(path).decode("utf-8"))
     except FileNotFoundError:
-        raise ConfigError(
-            f"there is no file {str(path)!r}; presets are named without an ending: "
-            f"{', '.join(preset_names())}."
-        ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
+        own = f"Give a file that is there, or a preset by its name: {', '.join(preset_names())}."
+        raise ConfigError(f"there is no file {str(path)!r}. {own}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text; save it as a UTF-8 text file.") from None
+    except OSError as error:
+        why = f"{error.strerror}; give a file of text, as my.toml."
+        raise ConfigError(f"{path} cannot be read: {why}") from None
+    except tomllib.TOMLDecodeError as error:
+        why = f"{error}. Correct that line; sections are [training], settings are batch = 64."
+        raise ConfigError(f"{path} is not well-formed TOML: {why}") from None
 
 
 def load(name: str, overrides: Iterable[str] = (), **options: Any) -> Config:
@@ -245,7 +108,7 @@ def load(name: str, overrides: Iterable[str] = (), **options: Any) -> Config:
     if name.endswith(".toml"):
         own = read_toml(Path(name))
         table = own
-        if "preset" in own and own["preset"] in preset_names():
+        if own.get("preset") in preset_names() or ("preset" in own and "codes" not in own):
             table = _merge(preset_table(str(own["preset"])), own)
         table = {"preset": Path(name).stem, **table}
     else:
@@ -275,7 +138,7 @@ def _override(table: Table, override: str) -> None:
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not key:
-        raise ConfigError(f"--set takes key=value, given {override!r}; as in --set batch=64.")
+        raise ConfigError(f"--set takes key=value, given {override!r}; write it as --set batch=64.")
     if key == "codes":
         table["codes"] = CodeSpec.parse(text).to_dict()
         return
@@ -292,6 +155,12 @@ def _override(table: Table, override: str) -> None:
             raise ConfigError(f"code {head!r}: {choose(rest, valid, 'setting of a code')}")
         codes[head] = _inner(codes, head) | {rest: _value(text)}
         return
+    if rest and head not in SETTINGS:
+        there = choose(head, (*SETTINGS, *codes), "section or code of this specification")
+        raise ConfigError(f"--set {key}: {there}")
+    if key in codes and not any(key in settings for settings in SETTINGS.values()):
+        asked = f"set what is asked of it ({', '.join(CODE_KEYS)}), as --set {key}.recognised=0.5."
+        raise ConfigError(f"--set {override}: {key!r} is a code of this specification; {asked}")
     section, leaf = locate(key)
     table[section] = _inner(table, section) | {leaf: _value(text)}
 
@@ -300,8 +169,13 @@ def _inner(table: Table, name: str) -> Table:
     """A copy of the table under that name, to lay settings on; empty where there is none."""
     inner = table.get(name, {})
     if not isinstance(inner, Mapping):
-        raise ConfigError(f"[{name}] is a table of settings, given {inner!r}.")
+        raise ConfigError(_no_table(name, inner))
     return dict(inner)
+
+
+def _no_table(name: str, given: Any) -> str:
+    first = f"{next(iter(SETTINGS[name]))} = …" if name in SETTINGS else "noise.kind = 'gaussian'"
+    return f"[{name}] is a table of settings, given {given!r}; write [{name}] and under it {first}."
 
 
 def locate(key: str) -> tuple[str, str]:
@@ -314,7 +188,11 @@ def locate(key: str) -> tuple[str, str]:
         return homes[0], key
     whole = [f"{name}.{leaf}" for name, settings in SETTINGS.items() for leaf in settings]
     short = [leaf for settings in SETTINGS.values() for leaf in settings]
-    raise ConfigError(f"--set: {choose(key, whole if dot else [*short, 'codes'], 'setting')}")
+    if not dot and key in SETTINGS:
+        inside = f"{', '.join(SETTINGS[key])}. Set one of them, as --set {key}.{next(iter(SETTINGS[key]))}=…."
+        raise ConfigError(f"--set: {key!r} is a section of settings: {inside}")
+    there = whole if dot else [*short, "codes"]
+    raise ConfigError(f"--set: {choose(key, there, 'setting', LISTED)}")
 
 
 def _value(text: str) -> Any:
@@ -333,7 +211,8 @@ def from_dict(table: Mapping[str, Any]) -> Config:
             raise ConfigError(choose(key, (*SECTIONS, "codes"), "section of a specification"))
     if "codes" not in table:
         raise ConfigError(
-            "a specification needs [codes.NAME] tables; as [codes.noise] kind = 'gaussian'."
+            "a specification needs [codes.NAME] tables, one for each code, and there are none. Begin the file with "
+            "preset = 'infogan', or add [codes.noise] and under it kind = 'gaussian' and size = 62."
         )
     codes = table["codes"]
     spec = CodeSpec.parse(codes) if isinstance(codes, str) else CodeSpec.from_dict(codes)
@@ -352,7 +231,7 @@ def from_dict(table: Mapping[str, Any]) -> Config:
 
 def _section(name: str, table: Any) -> Any:
     if not isinstance(table, Mapping):
-        raise ConfigError(f"[{name}] is a table of settings, given {table!r}.")
+        raise ConfigError(_no_table(name, table))
     values = {}
     for key, value in table.items():
         if key not in SETTINGS[name]:
@@ -385,15 +264,25 @@ def _checked(section: str, setting: dataclasses.Field[Any], value: Any) -> Any:
     right = isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
     right = right and not (wanted is float and not math.isfinite(value))
     if not right:
-        kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[
-            wanted
-        ]
-        raise ConfigError(f"{say} is {kind} ({setting.metadata['about']}), given {value!r}.")
+        given = repr(value).lower() if isinstance(value, bool) else repr(value)
+        raise ConfigError(_wants(say, wanted, setting, given))
     least, most = setting.metadata["least"], setting.metadata["most"]
     if (least is not None and not value >= least) or (most is not None and not value <= most):
-        bounds = f"at least {least:g}" + (f" and at most {most:g}" if most is not None else "")
-        raise ConfigError(f"{say} is {bounds}, given {value:g}.")
+        raise ConfigError(_wants(say, wanted, setting, f"{value:,}"))
     return value
+
+
+def _wants(say: str, wanted: type, setting: dataclasses.Field[Any], given: str) -> str:
+    """What a setting may be, and what it was given."""
+    kind = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[wanted]
+    least, most = setting.metadata["least"], setting.metadata["most"]
+    if most is not None:
+        kind += f" from {least:,} to {most:,}"
+    elif least is not None:
+        kind += f", {least:,} or more"
+    example = {bool: str(setting.default).lower(), str: f"'{given}'"}.get(wanted, setting.default)
+    about = f"({setting.metadata['about']}), given {given}"
+    return f"{say} is {kind} {about}; write for example {setting.name}={example}."
 
 
 # ---------------------------------------------------------------------- comparing and writing

@@ -73,11 +73,13 @@ def edit(
     for path, ending, option in ((out, ".png", "--out"), (json_file, ".json", "--json")):
         if path is not None and Path(path).suffix.lower() != ending:
             raise UseError(f"{option} {path}: give a file ending in {ending}.")
+        if path is not None:
+            runs.check_writable(Path(path))
     fixed = sampling.parse_settings(model, settings)
     asked = sampling.parse_sweep(model, sweep) if sweep else None
     if asked is not None and len(asked.points) > MOST_SWEPT:
         raise UseError(
-            f"a strip has at most {MOST_SWEPT} images, and --sweep {asked.code} asks for {len(asked.points):,}."
+            f"a strip has at most {MOST_SWEPT} images, and --sweep {asked.code} asks for {len(asked.points):,}; give fewer, as --sweep {asked.code}=-1:1:9."
         )
     original, about = open_picture(model, image)
     if inverted:
@@ -108,7 +110,9 @@ def open_picture(model: Model, image: str) -> tuple[Tensor, tuple[str, ...]]:
         loaded = reading.load_fitting(model, place[1])
         row = int(place[2])
         if row >= len(loaded):
-            raise UseError(f"{place[1]} has the images #0 to #{len(loaded) - 1:,}, given #{row:,}.")
+            raise UseError(
+                f"{place[1]} has the images #0 to #{len(loaded) - 1:,}, given #{row:,}; give one of them."
+            )
         label = loaded.columns.get(loaded.label or "")
         known = label is not None and label.sort == "categorical" and bool(label.known[row])
         said = (

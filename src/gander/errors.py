@@ -79,9 +79,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY)
 
 
-def choose(given: str, valid: Iterable[str], what: str) -> str:
-    """The sentence for a name that is not among the valid ones, with the nearest when close."""
+def choose(given: str, valid: Iterable[str], what: str, listed: str = "") -> str:
+    """The sentence for a name that is not among the valid ones, with the nearest when close; many are ``listed`` elsewhere."""
     names = list(valid)
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{given!r} is not {'an' if what[0] in 'aeiou' else 'a'} {what}.{hint} Valid: {', '.join(names) if names else 'none'}."
+    return f"{given!r} is not {'an' if what[0] in 'aeiou' else 'a'} {what}.{hint} Valid: {listed or ', '.join(names) or 'none'}."

@@ -74,7 +74,9 @@ def evaluate(
     distribution metrics. A metric that has nothing to measure says why and does not fail the others.
     """
     if not LEAST <= n <= MOST:
-        raise ConfigError(f"--n is from {LEAST} to {MOST:,} images, given {n}.")
+        raise ConfigError(
+            f"--n is from {LEAST} to {MOST:,} images, given {n:,}; give so many, as --n 5000."
+        )
     chosen(metrics)
     network = _network(features)
     if not is_run(run):
@@ -108,8 +110,8 @@ def _gallery(images: str | Path, data: str | None, n: int) -> tuple[Data, Data, 
     """Images in the place of a model, the real ones they are measured against, and how many of them there are at most."""
     if data is None:
         raise ConfigError(
-            f"{str(images)!r} is no run: it has no config.toml. To measure the images in it, say with --data SRC "
-            f"which real ones to measure them against."
+            f"{str(images)!r} is no run: it has no config.toml. Give a run that `gander train` made; to measure images instead, "
+            f"say with --data SRC which real ones to measure them against."
         )
     train, test = _real(data, None, None)
     drawn = sources.load(str(images))
@@ -255,7 +257,9 @@ def check_json(path: str) -> None:
     """Raises ``RunError`` where figures could not be written, before they are measured."""
     place = Path(path)
     if not path or place.is_dir() or not runs.is_writable(place.parent):
-        raise RunError(f"--json {path!r} cannot be written: it takes a file in a folder of yours.")
+        raise RunError(
+            f"--json {path} cannot be written; give a file in a folder that is yours to write in, as figures.json."
+        )
 
 
 def table(result: Evaluation, console: Console | None = None) -> None:

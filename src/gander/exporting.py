@@ -54,6 +54,8 @@ def export(
         model = models.load(run, averaged=not live)
         folder, name = _origin(run)
     place = _place(to, out, _plain(name))
+    if place.suffix:
+        runs.check_writable(place)
     if to == "html":
         from gander.explore import page
 
@@ -117,7 +119,7 @@ def _place(to: str, out: str | Path | None, name: str) -> Path:
             raise UseError(f"--out {out} is a file; give FILE{ENDINGS[to]} or a folder.")
         return place / INSIDE[to]
     if suffix != ENDINGS[to]:
-        raise UseError(f"--out {out}: --to {to} writes FILE{ENDINGS[to]} (or give a folder).")
+        raise UseError(f"--out {out}: --to {to} writes FILE{ENDINGS[to]}; give that, or a folder.")
     return place
 
 

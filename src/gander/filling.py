@@ -20,9 +20,11 @@ def filled(build: Callable[[], Network], tensors: dict[str, Tensor], file: Path)
     try:
         with torch.device("meta"), Undrawn():
             build().load_state_dict(tensors, assign=True)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise RunError(f"{file} does not fit the network its card describes: {first}") from None
+    except RuntimeError:
+        raise RunError(
+            f"{file} does not hold the weights of the network that it describes. Give weights/averaged.safetensors or "
+            f"weights/generator.safetensors of a run, or the run itself."
+        ) from None
     with Undrawn():
         network = build()
     network.load_state_dict(tensors)

@@ -123,7 +123,9 @@ def film(
 def _seconds(asked: float | None, usual: float) -> float:
     each = usual if asked is None else float(asked)
     if not 0 < each <= LONGEST:
-        raise UseError(f"--seconds is above 0 and at most {LONGEST:,.0f}, given {each:g}.")
+        raise UseError(
+            f"--seconds is above 0 and at most {LONGEST:,.0f}, given {each:g}; give it so, as --seconds 2."
+        )
     return each
 
 
@@ -246,7 +248,7 @@ def _swept(
             "--sweep turns one knob and the others stand still: give each --set one value."
         )
     if any(sampling.overlap(asked.code, name) for name in fixed):
-        raise UseError(f"{asked.code} is both set and swept; drop one of the two.")
+        raise UseError(f"{asked.code} is both set and swept; drop the --set or the --sweep.")
     points, straight = asked.points.tolist(), {model.find(asked.code).name}
     round_once = kind.name == "circular" and "=" not in text
     if round_once:

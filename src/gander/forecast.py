@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from gander import appraisal, best, runs
 from gander import config as configuration
-from gander.config import CHANGEABLE
 from gander.plan import Plan, configured, make_plan
 from gander.players import make_players, state
 from gander.progress import duration
+from gander.settings import CHANGEABLE
 from gander.stepping import Tally, step
 
 STEPS = 3

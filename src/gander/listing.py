@@ -8,6 +8,7 @@ from gander.errors import UseError, choose
 from gander.kinds import KINDS
 from gander.objectives import OBJECTIVES
 from gander.schedules import SCHEDULES
+from gander.settings import SETTINGS
 
 
 def listing(what: str = "") -> str:
@@ -49,6 +50,6 @@ def _backbones() -> dict[str, str]:
 def _settings() -> dict[str, str]:
     return {
         f"{section}.{name}": f"{setting.default!s:<14} {setting.metadata['about']}"
-        for section, settings in config.SETTINGS.items()
+        for section, settings in SETTINGS.items()
         for name, setting in settings.items()
     }

@@ -67,15 +67,19 @@ class Card:
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RunError(
-                f"the card of these weights is not one gander writes: {error!r}."
+                f"these weights do not say what network they are of ({_lacks(error)}). Give a run, or its "
+                f"weights/averaged.safetensors."
             ) from None
         sound = len(shape) == 3 and 1 <= shape[0] <= 4 and max(shape[1:]) <= LARGEST_SIDE
         if not sound or min(shape) < 1 or not 1 <= card.width <= LARGEST_WIDTH:
             raise RunError(
-                f"the card of these weights asks for images {shape}, width {card.width}."
+                f"these weights ask for images of {shape} and a width of {card.width:,}, more than gander draws. Give a run, or "
+                f"its weights/averaged.safetensors."
             )
         if sum(code.resolved.width for code in card.spec.codes) > LARGEST_INPUT:
-            raise RunError(f"the card of these weights asks for codes of over {LARGEST_INPUT:,}.")
+            raise RunError(
+                f"these weights ask for codes of more than {LARGEST_INPUT:,} numbers in all. Give a run of gander's."
+            )
         return card
 
     def build_generator(self) -> SteeredGenerator:
@@ -87,6 +91,11 @@ class Card:
         return Critic(
             self.spec, backbones.find(self.backbone).Trunk, self.shape, self.width, self.critic_norm
         )
+
+
+def _lacks(error: Exception) -> str:
+    """What is wrong with a card, without the name of an exception."""
+    return f"no {error.args[0]!r}" if isinstance(error, KeyError) else f"{error}"
 
 
 class Model:
@@ -219,7 +228,9 @@ class Model:
         else:
             numbers = [_number(code, item) for item in _items(setting)]
         if len(numbers) not in (1, count):
-            raise CodeError(f"{name} is set to {len(numbers)} values for {count} images.")
+            raise CodeError(
+                f"{name} is set to {len(numbers)} values for {count} images; give one for all, or one for each."
+            )
         old = values[code.name]
         column = torch.tensor(numbers * (count // len(numbers)), dtype=old.dtype)
         if old.dim() == 1:
@@ -252,7 +263,7 @@ class Model:
         if tuple(images.shape[1:]) != self.card.shape:
             raise RunError(
                 f"this model reads images of shape {self.card.shape} (channels, height, width), "
-                f"given {tuple(images.shape[1:])}."
+                f"given {tuple(images.shape[1:])}; give images of that shape."
             )
         told = self.spec.reveal(self.spec.draw_at(range(CHUNK)), {})
         told = {
@@ -296,7 +307,7 @@ class Model:
         if tuple(one.shape) != (1, *self.card.shape) or one.dtype != torch.uint8:
             raise RunError(
                 f"this model edits one image of shape {self.card.shape} (channels, height, width) in uint8, "
-                f"given {tuple(image.shape)} in {str(image.dtype).removeprefix('torch.')}."
+                f"given {tuple(image.shape)} in {str(image.dtype).removeprefix('torch.')}; give one such image."
             )
         self.values([0], **codes)  # what cannot be set is said before the search
         reads = self.spec.recognised and self.critic is not None
@@ -318,7 +329,9 @@ class Model:
                 f"recognised code, as the presets infogan or acgan."
             )
         if self.critic is None:
-            raise RunError("reading needs the critic's weights, and only the generator is here.")
+            raise RunError(
+                "reading needs the critic (weights/critic.safetensors), and only the generator is here; give the run's folder."
+            )
         return self.critic
 
 
@@ -360,12 +373,16 @@ def _number(code: Code, item: Any) -> float:
 def _part(code: Code, index: str) -> int:
     names = list(getattr(code.resolved, "names", ()))
     size = code.resolved.shape[0]
+    if size == 1 and index not in (*names, "0"):
+        raise CodeError(
+            f"{code.name} is one number and has no part {index!r}; set {code.name} itself, as {code.name}=0.5."
+        )
     if index in names:
         return names.index(index)
     if index.isdecimal() and len(index) < 7 and int(index) < size:
         return int(index)
     raise CodeError(
-        f"{code.name} has parts 0 to {size - 1}{f' or {names}' if names else ''}, given {index!r}."
+        f"{code.name} has parts 0 to {size - 1}{f' or {names}' if names else ''}, given {index!r}; give one of them, as {code.name}.0."
     )
 
 
@@ -405,8 +422,8 @@ def load(path: str | Path, device: str = "cpu", averaged: bool = True) -> Model:
                 critic = home / "critic.safetensors"
                 return _assemble(file, critic if critic.is_file() else None, device, folder)
     raise RunError(
-        f"{folder} holds no weights yet (weights/averaged.safetensors); train it a little longer, "
-        f"or give a folder or a file with a generator's weights."
+        f"{folder} holds no weights yet (weights/averaged.safetensors). Give a run that `gander train` made, or train this "
+        f"one a little longer."
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -114,9 +115,17 @@ class Names:
             check_apart(codes, spec)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RunError(
-                f"{where}: not the names of this model's codes: {error!r}; correct it, or delete it for a run without names."
+                f"{where}: not the names of this model's codes ({_wrong(error)}); correct it, or delete it for a run without names."
             ) from None
         return cls(codes, found)
+
+
+def _wrong(error: Exception) -> str:
+    """What is wrong with a file of names, without the name of an exception."""
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]!r}"
+    ours = type(error) is ValueError
+    return str(error) if ours else "its parts are not tables of words"
 
 
 def unknown(name: str, spec: CodeSpec, more: Mapping[str, str]) -> CodeError:
@@ -150,32 +159,45 @@ def check(code: Code, called: Called) -> None:
     if called.name and not NAME.fullmatch(called.name):
         raise ValueError(
             f"{code.name} cannot be called {called.name!r}: the name of a code is letters, digits, '_' and '-', "
-            f"beginning with a letter, so that --set {called.name.split(' ')[0] or 'slant'}=… can say it"
+            f"beginning with a letter, so that --set can say it; call it {_sayable(called.name)}"
         )
     if called.name in RESERVED:
         raise ValueError(
-            f"{code.name} cannot be called {called.name!r}, which means something else"
+            f"{code.name} cannot be called {called.name!r}, which means something else; give another name"
         )
     if (called.low or called.high) and kind.name in ("categorical", "circular"):
         why = "an angle comes round again" if kind.name == "circular" else "a category is no slider"
-        raise ValueError(f"{code.name} has no low and high end: {why}")
+        raise ValueError(
+            f"{code.name} has no low and high end: {why}; give a name alone, as {code.name}=turn"
+        )
     if called.classes:
         if kind.name != "categorical" or len(called.classes) != kind.width:
-            raise ValueError(f"{len(called.classes)} class names for {code.name}")
+            raise ValueError(
+                f"{len(called.classes)} class names for {code.name}; give one for each of its classes"
+            )
         if not code.is_discovered:
-            raise ValueError(f"{code.name} is given by the data, which name its classes")
+            raise ValueError(
+                f"{code.name} is given by the data, which name its classes; name what was discovered"
+            )
         for k, word in enumerate(called.classes):
             if not word:
-                raise ValueError(f"class #{k} of {code.name} has an empty name")
+                raise ValueError(f"class #{k} of {code.name} has an empty name; give it a word")
             if word.startswith("#") and word != f"#{k}":
-                raise ValueError(f"class #{k} of {code.name} cannot be called {word!r}, an index")
+                raise ValueError(
+                    f"class #{k} of {code.name} cannot be called {word!r}, an index; give it a word"
+                )
             if word in called.classes[:k]:
                 other = called.classes.index(word)
                 raise ValueError(
-                    f"classes #{other} and #{k} of {code.name} are both called {word!r}"
+                    f"classes #{other} and #{k} of {code.name} are both called {word!r}; give each a name of its own"
                 )
     if len(called.confidence) not in (0, len(called.classes)):
         raise ValueError(f"{len(called.confidence)} confidences for {code.name}")
+
+
+def _sayable(name: str) -> str:
+    """The nearest name that a code can have."""
+    return re.sub("[^A-Za-z0-9_-]+", "_", name).strip("_-0123456789") or "slant"
 
 
 def check_apart(codes: Mapping[str, Called], spec: CodeSpec) -> None:
@@ -187,13 +209,13 @@ def check_apart(codes: Mapping[str, Called], spec: CodeSpec) -> None:
             say = (
                 "that is a code of this model" if called.name in spec.by_name else f"so is {other}"
             )
-            raise ValueError(f"{code} cannot be called {called.name!r}: {say}")
+            raise ValueError(f"{code} cannot be called {called.name!r}: {say}; give another name")
 
 
 def _word(word: Any) -> str:
     if not isinstance(word, str) or len(word) > LONGEST or not word.isprintable():
         raise ValueError(
-            f"{str(word)[: 2 * LONGEST]!r} is no name: at most {LONGEST} letters that can be printed"
+            f"{str(word)[: 2 * LONGEST]!r} is no name: give at most {LONGEST} letters that can be printed"
         )
     return word
 
@@ -304,9 +326,16 @@ def read(folder: Path, spec: CodeSpec) -> Names:
         table = strangers.from_json(strangers.content(path, MOST_BYTES))
     except (OSError, ValueError) as error:
         raise RunError(
-            f"{path} cannot be read: {error}; correct it, or delete it for a run without names."
+            f"{path} is damaged{_place(error)}; correct it, or delete it for a run without names."
         ) from None
     return Names.from_dict(table, spec, str(path))
+
+
+def _place(error: Exception) -> str:
+    """Where a file stops to be JSON."""
+    if isinstance(error, json.JSONDecodeError):
+        return f" at line {error.lineno}, column {error.colno}"
+    return ""
 
 
 def keep(folder: Path, names: Names) -> Path:

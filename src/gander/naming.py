@@ -103,14 +103,16 @@ def find(
     classes), ``least`` how probable a name must be. Raises ``UseError``.
     """
     if not 0 <= least <= 1:
-        raise UseError(f"--least is a probability from 0 to 1, given {least:g}.")
+        raise UseError(
+            f"--least is a probability from 0 to 1, given {least:g}; give one, as --least 0.7."
+        )
     model.reader()
     told = _label(data, column)
     category = _category(model, told, code)
     known = told.known.nonzero().flatten()
     if labels is not None and not 1 <= labels <= len(known):
         raise UseError(
-            f"--labels is how many labelled images to use, from 1 to the {len(known):,} of {data.source!r}; given {labels:,}."
+            f"--labels is how many labelled images to use, from 1 to the {len(known):,} of {data.source!r}, given {labels:,}; give fewer, as --labels 20."
         )
     read = model.read_raw(data.images)[category.name]
     sure, classes = read.softmax(1).max(1)
@@ -176,7 +178,8 @@ def _category(model: Model, column: Column, asked: str | None) -> Code:
             what = "is given by the data" if code.given else f"is {code.resolved.name}"
             raise CodeError(
                 f"{asked} {what}; names from labels are for a category that the model discovered"
-                f"{': ' + ', '.join(c.name for c in there) if there else ''}."
+                f"{' (' + ', '.join(c.name for c in there) + ')' if there else ''}. Name {asked} by hand: --set "
+                f"{asked}=slant."
             )
         return code
     if not there:

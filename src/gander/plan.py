@@ -9,7 +9,7 @@ from functools import lru_cache
 from gander import augmentations, backbones, data, engine, kinds, rng
 from gander import config as configuration
 from gander.codes import CodeSpec
-from gander.config import Config, DataSettings, TrainingSettings
+from gander.config import Config
 from gander.data import Data
 from gander.engine import Engine
 from gander.errors import CodeError, ConfigError, DataError, RunError
@@ -18,6 +18,7 @@ from gander.model import LARGEST_INPUT, Card
 from gander.objectives import OBJECTIVES
 from gander.penalties import PENALTIES
 from gander.runs import Run
+from gander.settings import DataSettings, TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,16 @@ def make_plan(config: Config, device: str | None = None, images: Data | None = N
     ``images`` are those of ``config.data`` where they are at hand already.
     """
     asked = config.data
+    machine = started(config.training, device)
     if images is None:
         images = loaded(asked)
         loaded.cache_clear()  # they may change before the next command
-    machine = started(config.training, device)
     backbone = backbones.find(config.model.backbone)
     backbones.check_size(config.model.backbone, *images.shape[1:])
     if len(images) < 2:
-        raise DataError(f"{asked.source!r} has one image only; a game needs at least two.")
+        raise DataError(
+            f"{asked.source!r} has one image only; a game needs at least two. Add more."
+        )
     if config.training.batch > len(images):
         raise ConfigError(
             f"training.batch is {config.training.batch} and there are {len(images):,} images; "
@@ -151,7 +154,9 @@ def check_spec(spec: CodeSpec, config: Config) -> None:
     """Refuses what only the resolved specification and the settings together show to be wrong."""
     width = sum(code.resolved.width for code in spec.codes)
     if width > LARGEST_INPUT:
-        raise ConfigError(f"the codes are {width:,} numbers in all; at most {LARGEST_INPUT:,}.")
+        raise ConfigError(
+            f"the codes are {width:,} numbers in all, and may be {LARGEST_INPUT:,}; give smaller sizes."
+        )
     for code in spec.given:
         if config.game.recogniser == "joint" and code.recognised and code.learns == "real":
             raise ConfigError(
@@ -167,8 +172,8 @@ def critic_norm(config: Config) -> str:
     asked = config.model.critic_norm
     if asked == "batch" and own != "batch":
         raise ConfigError(
-            f"model.critic_norm: the {name} backbone has no batch normalisation in its critic; "
-            f"valid: auto, spectral, none."
+            f"model.critic_norm is batch, and the {name} backbone has no batch normalisation in its critic; "
+            f"give auto, spectral or none."
         )
     return own if asked == "auto" else asked
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gander import contact, uncertainty
+from gander import contact, runs, uncertainty
 from gander import data as sources
 from gander import images as pictures
 from gander.codes import Code
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 ENDINGS = (".npz", ".csv")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 ARRAYS = (".npz", ".zip", ".csv", ".gz")  # files that are a whole source and not one image
 MOST_FILES = 10_000
 MOST_LINES = 60  # of a printed table
@@ -90,6 +91,8 @@ def read(
         raise UseError(f"--sheets {sheets} is a file; give a folder.")
     if len(files) > MOST_FILES:
         raise UseError(f"at most {MOST_FILES:,} files at once, given {len(files):,}; give --data.")
+    if out is not None:
+        runs.check_writable(Path(out))
     model.reader()
     loaded = [load_fitting(model, source) for source in ([data] if data else files)]
     reading = read_images(model, torch.cat([each.images for each in loaded]))
@@ -115,10 +118,13 @@ def load_fitting(model: Model, source: str) -> Data:
     size = height if height == width else None
     if Path(source).is_file() and Path(source).suffix.lower() not in ARRAYS:
         return _single(model, source)
+    if Path(source).suffix.lower() in PICTURES and not Path(source).exists():
+        raise DataError(f"there is no file {source!r}. Give an image file that is there.")
     loaded = sources.load(source, size=size, channels=channels)
     if loaded.shape != model.card.shape:
         raise DataError(
-            f"{source!r} has images of shape {loaded.shape}, the model {model.card.shape}."
+            f"{source!r} has images of shape {loaded.shape} (channels, height, width), the model draws {model.card.shape}; "
+            f"give images of that size."
         )
     return loaded
 
@@ -138,7 +144,7 @@ def _single(model: Model, source: str) -> Data:
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
         why = str(error).partition("\n")[0]
         if isinstance(error, UnidentifiedImageError):
-            why = "it is in no known format"
+            why = "it is in no known format; give an image that is, as PNG or JPEG"
         raise DataError(f"{source!r} cannot be read as an image: {why}.") from None
     return Data(source, source, "all", images, {}, None, ())
 

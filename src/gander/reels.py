@@ -49,7 +49,9 @@ def find_rate(asked: float | None, ending: str) -> float:
     """Frames a second, if a file with that ending can have them."""
     rate, most = float(RATES[ending] if asked is None else asked), FASTEST[ending]
     if not 1 <= rate <= most:
-        raise UseError(f"--fps is from 1 to {most} for a {ending}, given {rate:g}.")
+        raise UseError(
+            f"--fps is from 1 to {most} for a {ending}, given {rate:g}; give it so, as --fps 20."
+        )
     return rate
 
 

@@ -112,7 +112,10 @@ class Run:
         try:
             table = strangers.from_toml(strangers.content(self.config_file).decode("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise RunError(f"{self.config_file} cannot be read: {error}") from None
+            why = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+            raise RunError(
+                f"{self.config_file} cannot be read: {why}. Correct it, or give another run."
+            ) from None
         weights.check_schema(table.get("schema"), self.path)
         return table
 
@@ -295,8 +298,10 @@ def open_run(path: str | Path) -> Run:
     found = [p for p in there if p.name.partition("-")[0].lstrip("0") == str(path).lstrip("0")]
     if str(path).isdigit() and len(found) == 1:
         return Run(found[0])
-    known = ", ".join(str(p) for p in there[-5:]) or "none yet; `gander train` makes one"
-    raise RunError(f"there is no run {str(path)!r}. The latest runs here: {known}.")
+    known = ", ".join(str(p) for p in there[-5:]) or "none yet"
+    raise RunError(
+        f"there is no run {str(path)!r}. Give a folder that `gander train` made, or its number; the latest here: {known}."
+    )
 
 
 def numbered() -> list[Path]:
@@ -326,7 +331,7 @@ def place(
         if not run.config_file.is_file():
             if run.path.is_dir() and not _is_as_good_as_empty(run.path):
                 raise RunError(
-                    f"--out {out} holds other things and no run; give a folder that is empty, new, or a run."
+                    f"--out {out!r} holds other things and no run; give a folder that is empty, new, or a run."
                 )
             return run, False
         if new:
@@ -405,7 +410,7 @@ def _refuse_changes(run: Run, config: Config, changeable: frozenset[str]) -> Non
         lines = "\n".join(f"    {line}" for line in changed)
         raise RunError(
             f"{run.path} was made with another configuration:\n{lines}\n"
-            f"  Give the same command to resume it, or add --new to begin a new run."
+            f"Give the same command to resume it, or add --new to begin a new run."
         )
 
 
@@ -419,4 +424,6 @@ def is_writable(path: Path) -> bool:
 def check_writable(file: Path) -> None:
     """Refuses a file that could not be written, before minutes are spent on its content. Raises ``RunError``."""
     if file.is_dir() or not is_writable(file.absolute().parent):
-        raise RunError(f"{file} cannot be written; give a file in a folder that can be.")
+        raise RunError(
+            f"{file} cannot be written; give a file in a folder that is yours to write in."
+        )

@@ -50,16 +50,16 @@ def sample(
     """
     out = Path(out)
     if out.suffix and out.suffix.lower() not in ENDINGS and not out.is_dir():
-        raise UseError(f"--out {out}: give a .png, an .npz or a folder.")
+        raise UseError(f"--out {out}: give a file ending in .png or .npz, or a folder.")
     fixed = parse_settings(model, settings)
     if list(sweeps) == ["all"]:
         return _every_knob(model, out, fixed, seed)
     asked = [parse_sweep(model, text) for text in sweeps]
     grid = parse_sheet(sheet) if sheet else None
     if not -LAST_SEED < seed < LAST_SEED:
-        raise UseError(f"--seed is below 2^48, given {seed}.")
+        raise UseError(f"--seed is below 2^48, given {seed}; give one, as --seed 7.")
     if n is not None and not 1 <= n <= MOST:
-        raise UseError(f"--n is from 1 to {MOST:,}, given {n}.")
+        raise UseError(f"--n is from 1 to {MOST:,} images, given {n:,}; give so many, as --n 64.")
     if asked:
         return _sweep(model, out, asked, fixed, [seed] if seeds is None else parse_seeds(seeds), n)
     count = n or (grid[0] * grid[1] if grid else 64)
@@ -90,7 +90,9 @@ def parse_setting(model: Model, text: str) -> tuple[str, str]:
     """``code=value`` to the code, which must exist, under its own name, and the value as it was written."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise UseError(f"--set takes code=value, given {text!r}; as --set {example(model)}.")
+        raise UseError(
+            f"--set takes code=value, given {text!r}; write it as --set {example(model)}."
+        )
     return model.settled(name.strip()), value.strip()
 
 
@@ -111,12 +113,14 @@ def parse_sweep(model: Model, text: str) -> Sweep:
     try:
         low, high = (code.resolved.parse(part) for part in parts[:2])
         count = int(parts[2]) if len(parts) == 3 else None
+    except CodeError as error:
+        raise CodeError(f"--sweep {text}: {error}") from None
     except ValueError:
         low, high, count = 0.0, 0.0, -1
     if len(parts) not in (2, 3) or (count is not None and not 1 <= count <= MOST_SWEPT):
         raise UseError(
             f"--sweep takes code, code=a:b or code=a:b:n with n up to {MOST_SWEPT}, given {text!r}; "
-            f"as --sweep {name}=-1:1:9."
+            f"write it as --sweep {name}=-1:1:9."
         )
     if count is None and code.resolved.discrete:
         count = int(abs(high - low)) + 1
@@ -131,10 +135,14 @@ def parse_seeds(text: str) -> list[int]:
     for part in text.split(","):
         span = re.fullmatch(r"\s*(\d{1,30})(?:\s*-\s*(\d{1,30}))?\s*", part)
         if not span or (span[2] and int(span[2]) < int(span[1])):
-            raise UseError(f"--seeds takes numbers and ranges, as 0,1,4-6; given {text!r}.")
+            raise UseError(
+                f"--seeds takes numbers from 0 and rising ranges, given {text!r}; give them, as --seeds 0,1,4-6."
+            )
         last = int(span[2] or span[1])
         if last - int(span[1]) + len(seeds) >= MOST or last >= LAST_SEED:
-            raise UseError(f"--seeds: at most {MOST:,} seeds below 2^48, given {text!r}.")
+            raise UseError(
+                f"--seeds: at most {MOST:,} seeds below 2^48, given {text!r}; give fewer, as --seeds 0,1,4-6."
+            )
         seeds += range(int(span[1]), last + 1)
     return seeds
 
@@ -143,7 +151,9 @@ def parse_sheet(text: str) -> tuple[int, int]:
     """``8x12`` -> 8 columns, 12 rows."""
     size = re.fullmatch(r"(\d{1,3})[x×](\d{1,3})", text.strip())
     if not size or not int(size[1]) or not int(size[2]):
-        raise UseError(f"--sheet takes COLUMNSxROWS, as 8x12; given {text!r}.")
+        raise UseError(
+            f"--sheet takes COLUMNSxROWS, each from 1 to 999, given {text!r}; give it, as --sheet 8x12."
+        )
     return int(size[1]), int(size[2])
 
 
@@ -168,7 +178,9 @@ def _every_knob(model: Model, out: Path, fixed: dict[str, Any], seed: int) -> li
     """``--sweep all``: one sheet, the rows are classes, each block of columns sweeps one slider."""
     names = [name for name in sheets.sliders(model) if name not in fixed]
     if not names:
-        raise UseError("--sweep all sweeps every slider, and this model has none left to turn.")
+        raise UseError(
+            "--sweep all sweeps every slider, and this model has none left to turn; drop a --set, or train a model that has, as infogan."
+        )
     if out.suffix.lower() == ".npz":
         raise UseError("--sweep all draws a sheet; give --out FILE.png or a folder.")
     path = out if out.suffix else out / "knobs.png"
@@ -187,15 +199,22 @@ def _sweep(
     """One sweep: rows are classes, or seeds. Two: the first along the rows, the second along the columns."""
     twice = {s.code for s in sweeps if any(overlap(s.code, name) for name in fixed)}
     if twice:
-        raise UseError(f"{', '.join(sorted(twice))} is both set and swept; drop one of the two.")
+        raise UseError(
+            f"{', '.join(sorted(twice))} is both set and swept; drop the --set or the --sweep."
+        )
     if len(sweeps) > 2 or (len(sweeps) == 2 and overlap(sweeps[0].code, sweeps[1].code)):
-        raise UseError("--sweep takes one code, or two different ones: rows and columns.")
+        raise UseError(
+            f"--sweep takes one code, or two different ones for rows and columns, given {', '.join(s.code for s in sweeps)}; give "
+            f"each once, or --sweep all."
+        )
     across = sweeps[-1]
     if n is not None and len(seeds) == 1:
         seeds = list(range(seeds[0], seeds[0] + n))
     high = len(sweeps[0].points) if len(sweeps) == 2 else max(len(seeds), sheets.MOST_ROWS)
     if high * len(across.points) > MOST:
-        raise UseError(f"that would be {high * len(across.points):,} images; at most {MOST:,}.")
+        raise UseError(
+            f"that would be {high * len(across.points):,} images; at most {MOST:,}. Sweep fewer values, as {across.code}=-1:1:9."
+        )
     if out.suffix.lower() != ".npz":
         _check_sheet(model, (len(across.points), high))
     if out.suffix.lower() == ".npz":

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gander.errors import CodeError, choose
-from gander.kinds import KINDS
+from gander.kinds import EXAMPLES, KINDS
 
 LONGEST = 10_000  # letters of a line
 BARE = {"shown": "projection", "recognised": 1.0}  # what a setting without a value means
@@ -58,6 +58,10 @@ def _parse_code(word: str, settings: Sequence[str]) -> tuple[str, dict[str, Any]
     table: dict[str, Any] = {}
     for part in re.split(r",(?![^()]*\))", rest):
         key, equals, value = part.partition("=") if "(" not in part else (part, "", "")
+        if part.count("(") != part.count(")"):
+            raise CodeError(
+                f"code {name!r}: {part!r} lacks a parenthesis; write KIND(SIZE), as gaussian(62)."
+            )
         kind = re.fullmatch(r"([a-z]+)(?:\(([^()]*)\))?", part)
         if kind and kind[1] in KINDS:
             table |= _parse_kind(name, kind[1], kind[2])
@@ -76,7 +80,9 @@ def _weight(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise CodeError(f"code {name!r}: recognised is a weight, given {text!r}.") from None
+        raise CodeError(
+            f"code {name!r}: recognised is a weight, a number of 0 or more, given {text!r}; give one, as recognised=0.1."
+        ) from None
 
 
 def _parse_kind(name: str, kind: str, arguments: str | None) -> dict[str, Any]:
@@ -84,7 +90,9 @@ def _parse_kind(name: str, kind: str, arguments: str | None) -> dict[str, Any]:
     try:
         numbers = [float(n) for n in re.split(r"[,\s]+", (arguments or "").strip()) if n]
     except ValueError:
-        raise CodeError(f"code {name!r}: {kind}({arguments}) takes numbers.") from None
+        raise CodeError(
+            f"code {name!r}: {kind} takes numbers, given {kind}({arguments}); write it as {EXAMPLES[kind]}."
+        ) from None
     if kind == "uniform" and len(numbers) in (2, 3):
         table |= {"low": numbers[-2], "high": numbers[-1]}
         numbers = numbers[:-2]
@@ -93,7 +101,9 @@ def _parse_kind(name: str, kind: str, arguments: str | None) -> dict[str, Any]:
     ):
         return table | {"size": len(numbers), "probs": numbers}
     if len(numbers) > 1 or (numbers and not numbers[0].is_integer()):
-        raise CodeError(f"code {name!r}: {kind}({arguments}) is not a size.")
+        raise CodeError(
+            f"code {name!r}: {arguments} is no size of a {kind} code, which is a whole number; write it as {EXAMPLES[kind]}."
+        )
     return table | ({"size": int(numbers[0])} if numbers else {})
 
 

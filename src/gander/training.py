@@ -20,12 +20,13 @@ import torch
 from gander import appraisal, health, mishaps, progress, provenance, report, runs, sheets
 from gander import best as keeping
 from gander.appraisal import Appraisal
-from gander.config import CHANGEABLE, Config, differences
+from gander.config import Config, differences
 from gander.errors import ConfigError, Diverged
 from gander.pace import Pace
 from gander.plan import Plan, as_before, configured, make_plan
 from gander.players import Players, make_players, model_of, restore, save
 from gander.runs import Hold, Run
+from gander.settings import CHANGEABLE
 from gander.stepping import Steps, Tally, step
 
 
@@ -50,9 +51,13 @@ def train(
     repeat the same steps. Raises ``UseError`` for a wrong request and ``TrainingFailed`` for a run that went wrong.
     """
     if minutes is not None and not minutes > 0:
-        raise ConfigError(f"--minutes is more than 0, given {minutes:g}.")
+        raise ConfigError(
+            f"--minutes is more than 0, given {minutes:g}; give so many, as --minutes 30."
+        )
     if roll_back and new:
-        raise ConfigError("--roll-back is for a run that is there, --new begins one: give one.")
+        raise ConfigError(
+            "--roll-back is for a run that is there and --new begins one; drop one of the two."
+        )
     config = configured(preset, settings, data=data, images=images, seed=seed)
     plan = make_plan(config, device)
     appraisal.check(plan)

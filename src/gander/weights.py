@@ -23,6 +23,7 @@ SCHEMA = 3
 """Of run directories and weight files. 1: images between linear layers and convolutions lay channels first; 2: no checksums."""
 READS = (2, 3)
 """The schemas that are read. A file of schema 2 is one of schema 3 whose content cannot be checked."""
+OTHER = "it is damaged, or another kind of file. Give a run, or a .safetensors file of its weights folder."
 LARGEST = 32 << 30  # bytes of one file
 LARGEST_HEADER = 16 << 20  # bytes that name tensors and tell facts
 Facts = dict[str, Any]
@@ -106,7 +107,9 @@ def check_schema(schema: Any, what: object) -> int:
 def _facts(path: Path, metadata: Mapping[str, str] | None) -> Facts:
     facts = json.loads((metadata or {}).get("gander", "null"))
     if not isinstance(facts, dict):
-        raise RunError(f"{path} is a safetensors file, but not one that gander wrote.")
+        raise RunError(
+            f"{path} is a safetensors file, but not one that gander wrote; give a run, or a file of its weights folder."
+        )
     return {
         **facts,
         "schema": check_schema(facts.get("schema", READS[0]), path),
@@ -118,15 +121,15 @@ def _look_at(path: Path) -> None:
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):  # to open a pipe would wait for its other end
-            raise RunError(f"{path} is not a file; give a .safetensors file.")
+            raise RunError(
+                f"{path} is not a plain file; give a run, or a .safetensors file of its weights folder."
+            )
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}.") from None
     if about.st_size < 8 or header > about.st_size - 8:
-        raise DamagedFile(
-            f"{path} cannot be read as gander weights: it ends within its header; it is damaged, or no safetensors file."
-        )
+        raise DamagedFile(f"{path} cannot be read as gander weights: {OTHER}")
     if header > LARGEST_HEADER or about.st_size > LARGEST:
         most = f"{LARGEST_HEADER:,} bytes of header and {LARGEST:,} in all"
         raise RunError(
@@ -135,4 +138,5 @@ def _look_at(path: Path) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> DamagedFile:
-    return DamagedFile(f"{path} cannot be read as gander weights: {error}")
+    said = error.strerror if isinstance(error, OSError) and error.strerror else OTHER
+    return DamagedFile(f"{path} cannot be read as gander weights: {said}")

@@ -110,11 +110,15 @@ def check(request: Request) -> None:
 
     seconds = request.seconds
     if seconds is not None and not (math.isfinite(seconds) and 0 < seconds <= LONGEST):
-        raise UseError(f"--seconds is more than 0 and at most {LONGEST:,}, given {seconds:g}.")
+        raise UseError(
+            f"--seconds is more than 0 and at most {LONGEST:,}, given {seconds:g}; give it so, as --seconds 5."
+        )
     if request.precision not in PRECISIONS:
         raise UseError(f"--precision: {choose(request.precision, PRECISIONS, 'precision')}")
     if request.images is not None and not FEWEST <= request.images <= MOST:
-        raise UseError(f"--images is from {FEWEST} to {MOST:,}, given {request.images:,}.")
+        raise UseError(
+            f"--images is from {FEWEST} to {MOST:,}, given {request.images:,}; give so many."
+        )
     if not request.seeds or min(request.seeds) < 0:
         raise UseError("--seeds takes one or more whole numbers from 0, as in --seeds 0,1,2.")
     for size in request.sizes:

@@ -9,7 +9,17 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from gander.cli import benching, drawing, editing, handing, laboratory, measuring, reading, training
+from gander.cli import (
+    benching,
+    drawing,
+    editing,
+    handing,
+    laboratory,
+    measuring,
+    reading,
+    slips,
+    training,
+)
 from gander.cli.options import app
 from gander.errors import GanderError, is_out_of_memory
 
@@ -36,11 +46,11 @@ def run(arguments: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has no ² shows a question mark
             stream.reconfigure(errors="replace")
     try:
-        app(_spread(arguments), exit_on_error=False, print_error=False)
+        app(slips.without_empty(_spread(arguments)), exit_on_error=False, print_error=False)
     except SystemExit as done:  # how cyclopts ends a command
         return _flushed(done.code if isinstance(done.code, int) else int(done.code is not None))
     except CycloptsError as error:
-        _complain(_plain(error))
+        _complain(slips.said(error))
         return 2
     except GanderError as error:
         _complain(str(error))
@@ -97,8 +107,3 @@ def _spread(arguments: list[str]) -> list[str]:
             in_set = word == "--set" or word.startswith("--set=")
         spread.append(word)
     return spread
-
-
-def _plain(error: CycloptsError) -> str:
-    """One line of a command line that could not be understood, and where to look."""
-    return f"{' '.join(str(error).split())} See gander --help."

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gander.cli.options import Flag, Settings, app
+from gander.cli.options import Flag, Settings, Whole, WholeOrNone, app
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def sample(
     run: str,
     /,
     *,
-    n: int | None = None,
-    seed: int = 0,
+    n: WholeOrNone = None,
+    seed: Whole = 0,
     seeds: str | None = None,
     set_: Settings = None,
     sweep: Annotated[list[str] | None, Parameter(negative=())] = None,
@@ -113,7 +113,9 @@ def _is_film(asked: Moving, out: str | None, n: int | None, sweeps: list[str]) -
     if asked.film is None:
         for option in fields(asked):
             if getattr(asked, option.name) != option.default:
-                raise UseError(f"--{option.name} is of a film: add --film FILE.gif.")
+                raise UseError(
+                    f"--{option.name} is for films, and this is a picture; add --film FILE.gif, or drop it."
+                )
         return False
     if out is not None:
         raise UseError("give --out for a picture or --film for a film, not both.")
@@ -166,7 +168,9 @@ def _chronicle(run: str, asked: Moving, ordered: bool) -> None:
             "--progress plays grids that are there already; it takes --seconds, --fps and --once alone."
         )
     if len(grids) > 1:
-        raise UseError(f"--progress plays grids of one name, given {', '.join(grids)}.")
+        raise UseError(
+            f"--progress plays grids of one name, given {', '.join(grids)}; give one of them."
+        )
     path = job.chronicle(
         run,
         asked.film or "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from gander.cli.options import Flag, Settings, app
+from gander.cli.options import Flag, Settings, Whole, app
 
 if TYPE_CHECKING:
     from gander.editing import Edited
@@ -23,7 +23,7 @@ def edit(
     json: str | None = None,
     invert: Flag = False,
     quick: Flag = False,
-    seed: int = 0,
+    seed: Whole = 0,
     device: str = "cpu",
 ) -> None:
     """Find the codes and the noise of a real image, change some, draw it again.

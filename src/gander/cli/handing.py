@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gander.cli.options import Flag, app
+from gander.cli.options import Flag, WholeOrNone, app
 
 
 @app.command
@@ -36,7 +36,7 @@ def explore(
     run: str,
     /,
     *,
-    port: int | None = None,
+    port: WholeOrNone = None,
     host: str = "127.0.0.1",
     no_open: Flag = False,
     device: str = "cpu",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from gander.cli.options import Settings, app, whole
+from gander.cli.options import Settings, Whole, app, whole
 
 lab = App(name="lab", help="Experiments that show what a choice does.")
 app.command(lab)
@@ -16,7 +16,7 @@ def schedules(
     data: str = "glyphs",
     preset: str | None = None,
     images: float = 20_480,
-    seed: int = 0,
+    seed: Whole = 0,
     device: str = "cpu",
     settings: Settings = None,
     out: str = "schedules.html",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gander.cli.options import app, whole
+from gander.cli.options import Whole, app, whole
 
 
 @app.command
@@ -15,7 +15,7 @@ def evaluate(
     metrics: str | None = None,
     data: str | None = None,
     n: float = 10_000,
-    seed: int = 0,
+    seed: Whole = 0,
     features: str | None = None,
     json: str | None = None,
     device: str = "cpu",

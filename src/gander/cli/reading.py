@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gander.cli.options import Flag, Settings, app, whole
+from gander.cli.options import Flag, Settings, Whole, app, whole
 
 
 @app.command
@@ -48,7 +48,7 @@ def name(
     column: str | None = None,
     code: str | None = None,
     least: float = 0.7,
-    seed: int = 0,
+    seed: Whole = 0,
     set_: Settings = None,
     clear: Flag = False,
     sheet: str | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gander.cli.options import Flag, Settings, app, whole
+from gander.cli.options import Flag, Settings, WholeOrNone, app, whole
 
 
 @app.command
@@ -16,7 +16,7 @@ def train(
     out: str | None = None,
     images: float | None = None,
     minutes: float | None = None,
-    seed: int | None = None,
+    seed: WholeOrNone = None,
     device: str | None = None,
     set_: Settings = None,
     new: Flag = False,

@@ -163,7 +163,7 @@ def load(
     ):
         if number is not None and (number < least or (most is not None and number > most)):
             allowed = f"{least} to {most}" if most else f"{least} or more"
-            raise DataError(f"{what} = {number} makes no sense for data; it must be {allowed}.")
+            raise DataError(f"{what} is {allowed} for data, given {number}; give it so.")
     if _is_name(source):
         module = importlib.import_module(f"gander.data.{source.replace('-', '_')}")
         data: Data = module.load(split, size, limit)
@@ -244,9 +244,16 @@ def _parted(spec: str) -> tuple[str, str | None]:
         return spec, None
     if split in SPLITS:
         return source, split
-    if _is_name(source) and not Path(spec).exists():
+    if (_is_name(source) or _is_there(source)) and not _is_there(spec):
         raise DataError(f"In {spec!r}: {choose(split, SPLITS, 'split')}")
     return spec, None
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return bool(path) and Path(path).expanduser().exists()
+    except OSError:  # a name too long, or a folder that nobody may look into
+        return False
 
 
 def _is_name(source: str) -> bool:
@@ -264,9 +271,6 @@ def _existing(source: str) -> Path:
     except OSError as error:
         raise DataError(f"{source!r} cannot be looked at: {error.strerror}.") from None
     raise DataError(
-        f"{choose(source, sources(), 'named data source')} Nor does a path {source!r} exist: a "
-        f"path may be a "
-        f"folder of images (class = sub-folder, or a labels.csv beside them), a .csv, a .zip, an "
-        f".npz, an .npy or an "
-        f"IDX file; write ./{source or 'NAME'} for one that has the name of a source."
+        f"{choose(source, sources(), 'named data source')} There is no such file or folder either: give a folder of "
+        f"images (one sub-folder for each class, or a labels.csv), a .csv, .zip, .npz, .npy or IDX file."
     )

@@ -116,7 +116,9 @@ def prepared(live: Live, host: str) -> Any:
 def listen(host: str, port: int | None) -> socket.socket:
     """A socket that listens at this port, or at the first free one. Raises ``UseError``."""
     if port is not None and not 0 <= port <= 65535:
-        raise UseError(f"--port is a number from 0 (any) to 65535, given {port}.")
+        raise UseError(
+            f"--port is a number from 0 (any) to 65535, given {port}; give one, as --port 8000."
+        )
     try:
         family, *_, place = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
@@ -143,7 +145,9 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 def _no_port(host: str, port: int, error: OSError) -> UseError:
     if error.errno == errno.EADDRINUSE:
-        return UseError(f"--port {port} is taken; give another one, or leave --port out.")
+        return UseError(
+            f"--port {port} is taken; give another one, or leave --port out for the first free one."
+        )
     if error.errno == errno.EACCES:
         return UseError(f"--port {port} may not be used here; give one from 1024 on.")
     return UseError(f"--host {host} is not an address of this machine: {error.strerror}.")

@@ -26,6 +26,14 @@ KINDS: dict[str, type[Kind]] = {
     kind.name: kind for kind in (Gaussian, Uniform, Categorical, Binary, Circular)
 }
 
+EXAMPLES = {
+    "gaussian": "gaussian(62)",
+    "uniform": "uniform(-1,1)",
+    "categorical": "categorical(10)",
+    "binary": "binary(4)",
+    "circular": "circular(1)",
+}
+
 
 def from_dict(fields: dict[str, Any], what: str = "code") -> Kind:
     """A kind from what a specification file says of it; the inverse of ``Kind.to_dict``."""
@@ -44,9 +52,19 @@ def from_dict(fields: dict[str, Any], what: str = "code") -> Kind:
                 fields[key] = tuple(value)
             elif key in ("low", "high"):
                 fields[key] = float(value)
+        if "size" not in fields and any(
+            f.name == "size" and f.default is dataclasses.MISSING
+            for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+        ):
+            raise CodeError(f"{name} needs its size, a whole number; give it, as {name}(10).")
         return cls(**fields)
-    except (TypeError, ValueError) as error:
-        raise CodeError(f"{what}: a {name} code cannot be made of {fields}: {error}.") from None
+    except CodeError as error:
+        raise CodeError(f"{what}: {error}") from None
+    except (TypeError, ValueError):
+        said = ", ".join(f"{key} = {value!r}" for key, value in fields.items())
+        raise CodeError(
+            f"{what}: {said} is not what a {name} code is made of; give numbers, as {EXAMPLES[name]}."
+        ) from None
 
 
 def of_column(sort: str, values: Tensor, names: tuple[str, ...]) -> Kind:

@@ -16,6 +16,8 @@ from gander import rng
 from gander.errors import CodeError, choose
 from gander.kinds.kind import Kind, Vector, check_size
 
+LISTED = 20  # class names in a message
+
 
 @dataclass(frozen=True)
 class Categorical(Kind):
@@ -34,11 +36,13 @@ class Categorical(Kind):
             bad = len(self.probs) != self.size or any(not 0 <= p <= 1 for p in self.probs)
             if bad or abs(sum(self.probs) - 1) > 1e-3:
                 raise CodeError(
-                    f"probs must be {self.size} numbers in [0, 1] that sum to 1, "
-                    f"given {len(self.probs)} with sum {sum(self.probs):g}."
+                    f"the chances of a categorical code are {self.size} numbers from 0 to 1 that sum to 1, "
+                    f"given {len(self.probs)} with sum {sum(self.probs):g}; give them, as categorical(0.2,0.3,0.5)."
                 )
         if self.names and len(self.names) != self.size:
-            raise CodeError(f"{self.size} classes but {len(self.names)} names.")
+            raise CodeError(
+                f"{self.size} classes but {len(self.names)} names; give a name for each."
+            )
 
     @property
     def width(self) -> int:
@@ -119,10 +123,9 @@ class Categorical(Kind):
         said = f"index from {mark}0 to {mark}{self.size - 1}"
         if not self.names:
             raise CodeError(f"{text!r} is not one of the {self.size} classes; give an {said}.")
-        raise CodeError(
-            f"{text!r} is not one of the {self.size} classes; give an {said} or a name. "
-            f"({choose(text, self.names, 'class name')})"
-        )
+        more = f" … {self.names[-1]}" if self.size > LISTED else ""
+        listed = f"a name ({', '.join(self.names[:LISTED])}{more}) or an {said}"
+        raise CodeError(choose(text, self.names, f"class, of which there are {self.size}", listed))
 
 
 @dataclass(frozen=True)
@@ -139,9 +142,14 @@ class Binary(Vector):
         if self.probs is not None and (
             len(self.probs) != self.size or any(not 0 <= p <= 1 for p in self.probs)
         ):
-            raise CodeError(f"probs of a binary code must be {self.size} numbers in [0, 1].")
+            raise CodeError(
+                f"the chances of a binary code are {self.size} numbers from 0 to 1, given "
+                f"{', '.join(map(str, self.probs))}; give them, as binary(0.5,0.2)."
+            )
         if self.names and len(self.names) != self.size:
-            raise CodeError(f"{self.size} switches but {len(self.names)} names.")
+            raise CodeError(
+                f"{self.size} switches but {len(self.names)} names; give a name for each."
+            )
 
     def _probs(self) -> Tensor:
         return torch.tensor(self.probs or (0.5,) * self.size)

@@ -17,6 +17,7 @@ from gander.errors import CodeError
 
 # squared error, in units of the encoding, below which reading better earns nothing
 PROFILE_FLOOR = 3e-3
+MOST_SIZE = 100_000  # numbers or classes of one code
 LARGEST = 1e30  # of a number that is asked for; further up, what a network makes of it is no number
 
 
@@ -184,8 +185,10 @@ def best_gaussian(error: Tensor, present: Tensor) -> Tensor:
 
 
 def check_size(kind: str, size: int, least: int = 1) -> None:
-    if not isinstance(size, int) or isinstance(size, bool) or size < least:
-        raise CodeError(f"{kind} needs size >= {least}, given {size!r}.")
+    if not isinstance(size, int) or isinstance(size, bool) or not least <= size <= MOST_SIZE:
+        raise CodeError(
+            f"{kind} needs a size from {least} to {MOST_SIZE:,}, given {size!r}; give one, as {kind}(10)."
+        )
 
 
 def evenly(n: int, low: float, high: float, size: int) -> Tensor:

@@ -83,7 +83,9 @@ class Uniform(Vector):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise CodeError(f"uniform needs low < high, given {self.low} and {self.high}.")
+            raise CodeError(
+                f"uniform goes from a low number to a higher one, given {self.low:g} and {self.high:g}; give them, as uniform(-1,1)."
+            )
         if self.quantiles is not None:
             rises = all(a <= b for a, b in zip(self.quantiles, self.quantiles[1:], strict=False))
             inside = rises and self.low <= self.quantiles[0] and self.quantiles[-1] <= self.high

@@ -41,8 +41,11 @@ def costly(name: str) -> str | None:
     return cast(str | None, getattr(importlib.import_module(f"{__name__}.{name}"), "COSTS", None))
 
 
+LISTED = "those that `gander list metrics` shows, as frechet,label_accuracy"
+
+
 def find(name: str) -> Measure:
     """The metric of that name."""
     if name not in names():
-        raise ConfigError(choose(name, names(), "metric"))
+        raise ConfigError(choose(name, names(), "metric", LISTED))
     return cast(Measure, importlib.import_module(f"{__name__}.{name}").measure)

@@ -75,16 +75,19 @@ def own_network(path: str | Path) -> OwnNetwork:
     runtime = library("onnxruntime")
     place = Path(path)
     if not place.is_file():
-        raise RunError(f"there is no file {str(path)!r}; --features takes an ONNX model.")
+        raise RunError(
+            f"there is no file {str(path)!r}; --features takes an ONNX model, give one as --features inception.onnx."
+        )
     content = place.read_bytes()
     options = runtime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has an exception class of its own for everything
-        first = str(error).strip().splitlines()[0]
-        raise RunError(f"{place} cannot be read as an ONNX model: {first}") from None
+    except Exception:  # onnxruntime has an exception class of its own for everything
+        raise RunError(
+            f"{place} cannot be read as an ONNX model: it is damaged, or another kind of file. Export it again."
+        ) from None
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in KINDS:
         told = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)

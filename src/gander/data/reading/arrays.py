@@ -70,8 +70,10 @@ def read_npy(path: Path, split: str) -> Data:
                 if _stays(found)
                 else npy.values(file, found)
             )
-    except (OSError, ValueError, MemoryError) as error:
-        raise DataError(f"{path} cannot be read as an .npy: {error}") from None
+    except (OSError, ValueError, MemoryError):
+        raise DataError(
+            f"{path} cannot be read as an .npy: it is damaged, or of another kind. Write it again, as np.save({path.name!r}, images)."
+        ) from None
     return _read(path, {"images": array}, [], split)
 
 
@@ -129,8 +131,10 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
                     arrays[key] = staying[info.filename]
                 elif info.filename.endswith(".npy"):
                     _member(archive, info, key, arrays, notes)
-    except DAMAGED as error:
-        raise DataError(f"{path} cannot be read as an .npz: {error}") from None
+    except DAMAGED:
+        raise DataError(
+            f"{path} cannot be read as an .npz: it is damaged, or of another kind. Write it again, as np.savez({path.name!r}, images=images)."
+        ) from None
     return arrays, notes
 
 

@@ -32,7 +32,7 @@ def read(
     try:
         data = _read(path, split, size, channels, limit, links)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     if size is None and max(data.shape[1:]) > KEPT:
         said = f"large images were cut to their central square, {REDUCED} x {REDUCED}"
         images = resized(data.images, REDUCED)
@@ -50,6 +50,11 @@ def _read(
 ) -> Data:
     ending = path.suffix.lower()
     if path.is_dir():
+        if (path / "config.toml").is_file() and (path / "weights").is_dir():
+            raise DataError(
+                f"{path} is a run, not images to learn from. Give images: a named set (`gander list data`), a folder or "
+                f"a file; what the run drew is in {path / 'samples'}."
+            )
         if idx.is_canonical(path):
             names = [name for both in idx.CANONICAL.values() for name in both]
             _stay_inside([idx.either(path, name) for name in names], links)
@@ -72,9 +77,8 @@ def _read(
     if idx.is_idx(path):
         return _idx_file(path, split, links)
     raise DataError(
-        f"{path} is no data source: expected a folder of images, a .csv, a .zip, an .npz, "
-        f"an .npy or an IDX file "
-        f"(...images-idx3-ubyte, perhaps .gz)."
+        f"{path} is no data source. Give a folder of images (for one image, the folder it is in), a .csv, a .zip, an "
+        f".npz, an .npy or an IDX file (...images-idx3-ubyte, perhaps .gz)."
     )
 
 

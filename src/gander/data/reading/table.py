@@ -92,7 +92,7 @@ def _rows(lines: Iterable[list[str]], headers: list[str], where: str) -> list[di
     for number, cells in enumerate(lines, start=2):
         if len(cells) > len(headers):
             raise DataError(
-                f"{where}, line {number}: {len(cells)} cells under {len(headers)} headers."
+                f"{where}, line {number}: {len(cells)} cells under {len(headers)} headers; give every line as many as the first."
             )
         named = zip(headers, cells, strict=False)
         row = {header: text for header, cell in named if (text := cell.strip())}
@@ -141,7 +141,7 @@ def matched(table: Table, names: Sequence[str], base: str) -> tuple[list[int | N
         notes.append(f"{table.where}: {lacking:,} images have no row; their values are missing")
     if table.rows and len(absent) == len(table.rows):
         raise DataError(
-            f"{notes[0]}. The column {table.key[: store.NAMED]!r} must hold paths from the CSV's own folder."
+            f"{notes[0]}. Give the images' paths from the CSV's own folder in a column called file; it was looked for in {table.key[: store.NAMED]!r}."
         )
     return found, notes
 

@@ -123,10 +123,8 @@ def _read(
     if not images:
         seen = f" ({'; '.join([*store.notes, *notes])})" if store.notes or notes else ""
         raise DataError(
-            f"{store.where} holds no images{seen}. Expected: image files in one sub-folder a class, or "
-            f"image "
-            f"files with a labels.csv, or train/ and test/ folders of those; or an .npz or IDX "
-            f"file."
+            f"{store.where} holds no images{seen}. Give a folder of image files in one sub-folder for each class, or of image files "
+            f"with a labels.csv, or train/ and test/ folders of those; or an .npz or IDX file."
         )
     entries, own_splits = _entries(images)
     notes = [*store.notes, *notes]

@@ -1,0 +1,161 @@
+"""Every setting there is, with its meaning, its default and its bounds: a field of a frozen dataclass, one for each section."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def setting(default: Any, about: str, least: float | None = None, most: float | None = None) -> Any:
+    """A field with its one-line meaning and its bounds."""
+    return field(default=default, metadata={"about": about, "least": least, "most": most})
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which images."""
+
+    source: str = setting(
+        "glyphs", "a named set or a path; SRC:train, SRC:test and SRC:all choose a split"
+    )
+    size: int = setting(0, "side in px to resize to; 0 keeps what is detected", 0, 512)
+    channels: int = setting(
+        0, "1 gray, 2 gray + alpha, 3 RGB, 4 RGBA; 0 keeps what is detected", 0, 4
+    )
+    links: bool = setting(False, "follow symbolic links that lead out of the folder of images")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which networks."""
+
+    backbone: str = setting("dcgan", "the networks, one of `gander list backbones`")
+    width: int = setting(0, "channels of the widest image layer; 0 is the backbone's own", 0, 4096)
+    critic_norm: Literal["auto", "batch", "spectral", "none"] = setting(
+        "auto",
+        "normalisation in the critic; batch keeps real and fake apart; auto is the backbone's own",
+    )
+
+
+@dataclass(frozen=True)
+class GameSettings:
+    """What is played."""
+
+    objective: str = setting("nonsaturating", "one of `gander list objectives`")
+    critic_steps: int = setting(
+        1, "critic steps per generator step, each with fresh images", 1, 100
+    )
+    schedule: Literal["alternate", "reuse", "one-stage"] = setting(
+        "alternate", "how the players take turns, `gander list schedules`"
+    )
+    recogniser: Literal["critic", "heads", "joint"] = setting(
+        "critic",
+        "who learns to read besides the generator: trunk and heads with the critic, the heads alone, or a "
+        "third optimiser over both networks",
+    )
+    r1: float = setting(0.0, "weight of the R1 penalty, ½|∇D|² on real images", 0)
+    r2: float = setting(0.0, "weight of the R2 penalty, ½|∇D|² on generated images", 0)
+    gradient: float = setting(0.0, "weight of the gradient penalty (|∇D| - 1)² in between", 0)
+    augment: str = setting(
+        "",
+        "transformations under which the critic sees every image, of `gander list augmentations`, as flip,shift,cutout; "
+        "empty is none",
+    )
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """How the players learn: Adam."""
+
+    critic_rate: float = setting(4e-4, "learning rate of the critic", 0)
+    generator_rate: float = setting(1e-3, "learning rate of the generator", 0)
+    recogniser_rate: float = setting(
+        2e-4, "learning rate of the third optimiser (recogniser = joint)", 0
+    )
+    beta1: float = setting(0.5, "decay of Adam's first moment", 0, 0.9999)
+    beta2: float = setting(0.999, "decay of Adam's second moment", 0, 0.999999)
+    decay: Literal["none", "linear"] = setting(
+        "none", "linear: every rate falls to zero over the second half of training.images"
+    )
+    average_halflife: int = setting(
+        20_000,
+        "images after which the generator's moving average has forgotten half; 0 turns it off",
+        0,
+    )
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long, and from which seed."""
+
+    images: int = setting(400_000, "real images the critic sees before the run is done", 1)
+    batch: int = setting(128, "images a step", 2, 65536)
+    seed: int = setting(0, "everything random is a function of this and the position", 0, 2**63 - 1)
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "arithmetic of the networks; auto is bf16 where the processor has it"
+    )
+    threads: int = setting(
+        0, "processor threads; 0 is what proves fastest, measured while it trains", 0, 1024
+    )
+    deterministic: bool = setting(
+        False,
+        "the same bits each time: threads are not chosen by measurement, a GPU sums in a fixed order",
+    )
+    rescues: int = setting(
+        0,
+        "how often a run that diverges goes back to its last good state by itself, each time with half the rates",
+        0,
+        20,
+    )
+    recorded: bool = setting(
+        True, "a GPU records an iteration once and replays it; false launches each kernel anew"
+    )
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What is written as it trains; changing these does not change the run."""
+
+    log_images: int = setting(5_000, "images between lines of log.jsonl", 1)
+    sample_images: int = setting(50_000, "images between sample sheets", 1)
+    save_seconds: float = setting(60.0, "seconds between saved states", 0)
+    keep_states: int = setting(
+        3,
+        "saved states that are kept, the newest among them; a damaged one is replaced by that before",
+        1,
+        1000,
+    )
+    tensorboard: bool = setting(
+        True, "also write TensorBoard events, where tensorboard is installed"
+    )
+    evaluate_images: int = setting(
+        0, "images between evaluations while it trains, the last one at the end; 0 is never", 0
+    )
+    evaluate_metrics: str = setting(
+        "frechet,label_accuracy,mutual_information,r2",
+        "what they measure, of `gander list metrics`; those that do not apply are left out",
+    )
+    evaluate_n: int = setting(2000, "images drawn for each of them", 20, 1_000_000)
+    best: str = setting(
+        "",
+        "the figure whose best weights are kept in RUN/best, as frechet, label_accuracy or r2/c1; empty keeps none",
+    )
+
+
+SECTIONS: dict[str, type] = {
+    "data": DataSettings,
+    "model": ModelSettings,
+    "game": GameSettings,
+    "optimiser": OptimiserSettings,
+    "training": TrainingSettings,
+    "report": ReportSettings,
+}
+SETTINGS: dict[str, dict[str, dataclasses.Field[Any]]] = {
+    name: {f.name: f for f in dataclasses.fields(cls)} for name, cls in SECTIONS.items()
+}
+CHANGEABLE = frozenset(
+    {f"optimiser.{name}" for name in SETTINGS["optimiser"]}
+    | {"game.r1", "game.r2", "game.gradient", "game.augment", "training.images"}
+)
+"""Settings that may be others from some position on: no network and no order of images depends on them."""
