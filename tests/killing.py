@@ -14,6 +14,7 @@ import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -149,27 +150,32 @@ def ended(number):
 
 def counted(when, rolls, count):
     """Hooks every call to the file system; the ``when``-th is not survived."""
+    flushed = {}
     for name in CALLS:
         plain = getattr(os, name)
 
         def hooked(*given, _plain=plain, _name=name, **named):
             count.append(_name)
             if len(count) == when:
-                if (
-                    _name == "fsync"
-                    and os.fstat(given[0]).st_size
-                    and os.path.isfile(f"/proc/self/fd/{given[0]}")
-                ):
-                    if rolls.random() < 0.5:  # what did not reach the disk
-                        os.truncate(
-                            f"/proc/self/fd/{given[0]}", rolls.randrange(os.fstat(given[0]).st_size)
-                        )
+                if _name == "fsync" and rolls.random() < 0.5:
+                    lose(given[0], flushed, rolls)
                 elif rolls.random() < 0.5:
                     _plain(*given, **named)
                 os.kill(os.getpid(), signal.SIGKILL)
+            if _name == "fsync":
+                about = os.fstat(given[0])
+                flushed[about.st_ino] = about.st_size
             return _plain(*given, **named)
 
         setattr(os, name, hooked)
+
+
+def lose(number, flushed, rolls):
+    """Cuts a file off at a random byte of what never reached the disk, as a power cut does."""
+    about = os.fstat(number)
+    kept = flushed.get(about.st_ino, 0)
+    if stat.S_ISREG(about.st_mode) and about.st_size > kept:
+        os.truncate(number, rolls.randrange(kept, about.st_size))
 
 
 def killed_when_evaluating(delay):

@@ -280,14 +280,14 @@ BAD = {
     "--data nothere": "'nothere' is not a named data source",
     "--seconds 0": "--seconds is more than 0",
     "--seconds nan": "--seconds is more than 0",
-    "--batch 1": "at least 2",
-    "--batch 1e9": "at most 65536",
+    "--batch 1": "from 2 to 65,536",
+    "--batch 1e9": "from 2 to 65,536",
     "--sizes 2": "from 4 to 512 px",
     "--sizes a": "--sizes takes whole numbers",
     "--seeds x": "--seeds takes numbers",
     "--precision fp16": "'fp16' is not a precision",
     "--device tpu": "there is no device 'tpu' here",
-    "--threads -1": "at least 0",
+    "--threads -1": "from 0 to 1,024",
     "--images 3": "--images is from 20",
 }
 

@@ -274,7 +274,7 @@ def test_a_class_is_drawn_by_the_name_it_was_given(run, capsys):
     model = load(run)
     assert model.names.of("category").classes[5:] == ("#5", "3", "2", "1", "0")
     assert torch.equal(model.draw(3, category=2), model.draw(3, category="#7"))
-    with pytest.raises(CodeError, match="not one of the 10 classes"):
+    with pytest.raises(CodeError, match="not a class, of which there are 10"):
         model.draw(1, category=5)
     for word, file in (("2", "one"), ("#7", "two")):
         words = [

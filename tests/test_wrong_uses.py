@@ -172,12 +172,12 @@ train gan --data squares.npz --set batch=16 best=frechet | frechet | evaluation 
 train gan --data squares.npz --set batch=16 best=frchet evaluate_images=32 | 'frchet' | gander list metrics | Did you mean 'frechet'
 train gan --data squares.npz --set batch=16 best=r2/c9 evaluate_images=32 | 'c9' | label, slant | Valid
 train gan --data squares.npz --set batch=16 evaluate_metrics=frchet evaluate_images=32 | 'frchet' | gander list metrics | Did you mean 'frechet'
-train gan --device tpu | 'tpu' | cpu | give one
-train gan --device cuda:99 | 'cuda:99' | cpu | give one
+train gan --device tpu | 'tpu' | cpu | give cpu
+train gan --device cuda:99 | 'cuda:99' | cpu | give cpu
 train gan --data squares.npz --set batch=16 --out notes.txt | notes.txt | empty, new, or a run | give a folder
 train gan --data squares.npz --set batch=16 --out one | 'one' | empty, new, or a run | give a folder
 train gan --data squares.npz --set batch=16 --out run | codes.c1.kind: uniform | same command | add --new
-train gan --data squares.npz --set batch=16 --out newer | schema 9 | reads 2 | install
+train gan --data squares.npz --set batch=16 --out newer | schema 9 | reads up to 3 | install
 train gan --data squares.npz --set batch=16 --out wrecked | wrecked/config.toml | another run | Correct it
 train gan --data squares.npz --set batch=16 --roll-back | runs/00000-gan-squares-s0 | best=frechet | Train it first
 
@@ -187,7 +187,7 @@ sample 7 | '7' | its number | Give a folder
 sample one | one | weights/averaged.safetensors | Give a run
 sample empty | empty | weights/averaged.safetensors | Give a run
 sample young | young | weights/averaged.safetensors | train this one
-sample newer | schema 9 | reads 2 | train the run again
+sample newer | schema 9 | reads up to 3 | install
 sample wrecked | wrecked/weights | .safetensors | Give a run
 sample notes.txt | notes.txt | .safetensors | Give a run
 sample one.png | one.png | .safetensors | Give a run
@@ -240,7 +240,7 @@ sample run --sheet 0x4 | '0x4' | from 1 to 999 | --sheet 8x12
 sample run --sheet 999x999 | 999 x 999 | or smaller | give --sheet
 sample run --out x.jpg | x.jpg | .png or .npz | give a file
 sample run --out notes.txt | notes.txt | .png or .npz | give a file
-sample run --device tpu | 'tpu' | cpu | give one
+sample run --device tpu | 'tpu' | cpu | give cpu
 sample run --fps 5 | --fps | for films | add --film
 sample run --once | --once | for films | add --film
 sample run --film x.avi | '.avi' | .gif, .mp4, .webp, .png | Give FILE.gif
@@ -266,7 +266,7 @@ read run notes.txt | 'notes.txt' | PNG or JPEG | give an image
 read run broken.png | 'broken.png' | PNG or JPEG | give an image
 read run one.png --out x.txt | x.txt | .npz or .csv | give a file
 read run one.png --out notes.txt/x.csv | notes.txt/x.csv | yours to write in | give a file
-read run one.png --device tpu | 'tpu' | cpu | give one
+read run one.png --device tpu | 'tpu' | cpu | give cpu
 read run --data empty | empty | sub-folder | Give a folder
 read run --data squares.npz --sheets notes.txt | notes.txt | folder | give a folder
 
@@ -282,7 +282,7 @@ edit run one.png --sweep c1=-1:1:500 | 500 | at most 64 | give fewer
 edit run one.png --out x.jpg | x.jpg | .png | give a file
 edit run one.png --out notes.txt/x.png | notes.txt/x.png | yours to write in | give a file
 edit run one.png --json x.txt | x.txt | .json | give a file
-edit run one.png --device tpu | 'tpu' | cpu | give one
+edit run one.png --device tpu | 'tpu' | cpu | give cpu
 edit run one.png --seed x | 'x' | whole number | --seed 7
 
 name nosuch | 'nosuch' | gander train | Give a folder
@@ -300,7 +300,7 @@ name info --data squares.npz --least high | 'high' | number | --least 0.7
 name info --data squares.npz --sheet x.jpg | x.jpg | .png | give a file
 name info --data squares.npz --seed x | 'x' | whole number | --seed 7
 name info --clear --code c9 | 'c9' | category, c1, c2 | Valid
-name info --device tpu | 'tpu' | cpu | give one
+name info --device tpu | 'tpu' | cpu | give cpu
 name info --labels 4 | --labels | labelled images | need --data
 name info --set c1 | 'c1' | code=name | --set c1=slant
 name info --set 'c1=my slant' | 'my slant' | letters, digits | call it
@@ -311,14 +311,14 @@ name info/weights/averaged.safetensors --set c1=slant | averaged.safetensors | f
 
 evaluate nosuch | 'nosuch' | gander train | Give a folder
 evaluate one | 'one' | gander train | Give a run
-evaluate newer | schema 9 | reads 2 | install
+evaluate newer | schema 9 | reads up to 3 | install
 evaluate run --metrics corelation | 'corelation' | gander list metrics | Did you mean 'correlation'
 evaluate run --n 3 | given 3 | from 20 to 1,000,000 | --n 5000
 evaluate run --n 1e12 | 1,000,000,000,000 | from 20 to 1,000,000 | --n 5000
 evaluate run --n nan | nan | whole number | --n 64
 evaluate run --n many | 'many' | number | --n 64
 evaluate run --seed 1.5 | '1.5' | whole number | --seed 7
-evaluate run --device tpu --n 40 | 'tpu' | cpu | give one
+evaluate run --device tpu --n 40 | 'tpu' | cpu | give cpu
 evaluate run --data nosuch --n 40 | 'nosuch' | cifar10, digits | --data SRC
 evaluate run --data large.npz --n 40 | large.npz | (1, 16, 16) | give --data
 evaluate squares.npz --data large.npz --n 40 | 'squares.npz' | one size | measure images
@@ -329,12 +329,12 @@ evaluate run --features notes.txt --n 40 | notes.txt | ONNX model | Export it ag
 compare | RUN | run directory | give a run
 compare run nosuch | 'nosuch' | gander train | Give a folder
 compare one | one | gander train | as runs/
-compare run newer --out x.html | schema 9 | reads 2 | install
+compare run newer --out x.html | schema 9 | reads up to 3 | install
 compare run --out one | one | report.html | give a file
 compare run --out x.txt | x.txt | .html | give a file
 compare run --out other.html | other.html | gander compare | give another file
 compare run --out notes.txt/x.html | notes.txt/x.html | yours to write in | give a file
-compare run --device tpu | 'tpu' | cpu | give one
+compare run --device tpu | 'tpu' | cpu | give cpu
 
 export run | export | html (a page with sliders), --to onnx or --to weights | say what
 export run --to pdf | 'pdf' | html, onnx, weights | Valid
@@ -350,7 +350,7 @@ explore run --no-open --port 80.5 | '80.5' | whole number | --port 8000
 explore run --no-open --port http | 'http' | whole number | --port 8000
 explore run --no-open --port BUSY | BUSY | first free | give another
 explore run --no-open --host nosuch.invalid | nosuch.invalid | 127.0.0.1, 0.0.0.0 | give
-explore run --no-open --device tpu | 'tpu' | cpu | give one
+explore run --no-open --device tpu | 'tpu' | cpu | give cpu
 explore young --no-open | young | weights/averaged.safetensors | train this one
 
 lab shedules | 'shedules' | schedules | Did you mean 'schedules'
@@ -358,7 +358,7 @@ lab schedules --images 0 | given 0 | at least 1 | --images 200000
 lab schedules --seed 1.5 | '1.5' | whole number | --seed 7
 lab schedules --preset infogn | 'infogn' | infogan, infogan-lsgan | Did you mean 'infogan'
 lab schedules --data squares.npz --set schedule=reuse | schedule | reuse, one-stage | leave it out
-lab schedules --data squares.npz --device tpu | 'tpu' | cpu | give one
+lab schedules --data squares.npz --device tpu | 'tpu' | cpu | give cpu
 lab schedules --out one | one | schedules.html | give a file
 lab schedules --json one | one | figures.json | give a file
 
@@ -373,7 +373,7 @@ bench --images 3 | given 3 | from 20 to 100,000,000 | give so many
 bench --batch 1.5 | 1.5 | whole number | give one
 bench --threads -1 | -1 | from 0 to 1,024 | threads=0
 bench --precision fp8 | 'fp8' | auto, fp32, bf16 | Valid
-bench --device tpu | 'tpu' | cpu | give one
+bench --device tpu | 'tpu' | cpu | give cpu
 bench --json one | one | figures.json | give a file
 
 list presents | 'presents' | presets, data, metrics | Did you mean 'presets'
@@ -467,10 +467,10 @@ def runs():
         shutil.copytree("run", name)
     shutil.rmtree("young/weights")
     for place in ("newer/config.toml", "newer/weights/averaged.safetensors"):
-        content = Path(place).read_bytes().replace(b"schema = 2", b"schema = 9")
-        content = re.sub(rb'(schema\\*": )2', rb"\g<1>9", content)
+        content = Path(place).read_bytes().replace(b"schema = 3", b"schema = 9")
+        content = re.sub(rb'(schema\\*": )3', rb"\g<1>9", content)
         Path(place).write_bytes(content)
-    Path("wrecked/config.toml").write_text("schema = 2\n[training\n")
+    Path("wrecked/config.toml").write_text("schema = 3\n[training\n")
     Path("wrecked/weights/averaged.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     Path("named/names.json").write_text("{")
     from safetensors.numpy import save_file

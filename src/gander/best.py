@@ -89,7 +89,11 @@ def keep(plan: Plan, players: Players, run: Run, best: Best, line: dict[str, Any
 
 
 def forget_future(run: Run, images_seen: int) -> None:
-    """Drops a best from beyond a restored position: that work will be done again, and its best found again."""
+    """Drops a best from beyond a restored position: that work will be done again, and its best found again.
+
+    With it goes what was left of one that was being written.
+    """
+    folders.clear(run.best)
     kept = read(run)
     if kept is not None and kept.images_seen > images_seen:
         folders.drop(run.best)

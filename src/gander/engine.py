@@ -220,7 +220,7 @@ def find_device(name: str | None) -> torch.device:
     except RuntimeError:
         absent = True
     if absent:
-        raise ConfigError(f"there is no device {name!r} here; give one of {', '.join(there)}.")
+        raise ConfigError(f"there is no device {name!r} here; give {' or '.join(there)}.")
     return device
 
 

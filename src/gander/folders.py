@@ -44,6 +44,13 @@ def settle(place: Path) -> None:
             os.rename(new if new.is_dir() else old, place)
 
 
+def clear(place: Path) -> None:
+    """Removes what a killed process left beside ``place``; for those who alone may write there."""
+    settle(place)
+    for left in _around(place):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def drop(place: Path) -> None:
     """Removes a folder that may have been swapped in; a kill in between leaves it whole or gone."""
     settle(place)
