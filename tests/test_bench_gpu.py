@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from gander.bench import records
@@ -37,6 +38,7 @@ def look(out):
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_record_of_a_gpu_needs_pytorch_and_the_checkout_alone(tmp_path):
     done = look(tmp_path / "gpu.json")
     assert done.returncode == 0, done.stderr[-2000:]

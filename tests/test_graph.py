@@ -135,7 +135,9 @@ def every_way(number):
 SIZES = {"resnet": (32, 32)}  # and odd ones for the others
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize(
+    "number", [2, 3, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1))]
+)
 def test_every_kind_by_every_way_on_every_backbone(number):
     backbone = backbones.names()[number]
     size = SIZES.get(backbone, (28, 20))

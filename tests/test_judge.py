@@ -162,6 +162,7 @@ def bare(data):
     return replace(data, columns={}, label=None, factors=())
 
 
+@pytest.mark.slow
 def test_where_nothing_is_recorded_it_learns_to_tell_images_apart(cache, monkeypatch):
     """Images of one class come to lie nearer to each other than to those of another, though no class was ever told."""
     monkeypatch.setattr(judge, "STEPS", 40)

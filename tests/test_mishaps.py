@@ -125,11 +125,19 @@ def test_where_it_goes_wrong_again_at_once_it_goes_one_state_further_back(tmp_pa
 
 
 # ---------------------------------------------------------------------- alarms, caused
+MANY = ("sample_images=100000", "generator_rate=3e-3")
+
+
+def source():
+    """Enough images for large batches, which pass the thresholds that users have in few steps."""
+    return {"data": tiny.source(count=600), "quiet": False}
+
+
 def test_a_generator_that_is_driven_into_one_picture_raises_the_alarm(tmp_path, capfd):
     """At 500 times its rate it saturates; thresholds are those that users have."""
-    wide = ("backbone=mlp", "batch=96", "generator_rate=0.5", "log_images=1920")
+    wide = ("backbone=mlp", "batch=512", "log_images=2048")
     run = tiny.train(
-        "gan", *wide, "sample_images=100000", out=tmp_path / "run", images=34_560, quiet=False
+        "gan", *wide, "generator_rate=0.5", MANY[0], out=tmp_path / "run", images=34_816, **source()
     )
     lines = Run(run).lines()
     raised = [line["images_seen"] for line in lines if "collapse" in line["alarms"]]
@@ -141,10 +149,8 @@ def test_a_code_that_nobody_asks_for_raises_the_alarm_and_one_that_is_asked_for_
     tmp_path, capfd
 ):
     codes = "codes=noise:gaussian(4) c1:uniform,recognised=1e-9 c2:uniform,recognised"
-    weak = ("backbone=mlp", "width=16", "batch=96", "critic_rate=5e-5", "log_images=9600", codes)
-    run = tiny.train(
-        "infogan", *weak, "sample_images=100000", out=tmp_path / "run", images=52_800, quiet=False
-    )
+    weak = ("backbone=mlp", "width=16", "batch=512", "critic_rate=2e-4", "log_images=25600", codes)
+    run = tiny.train("infogan", *weak, *MANY, out=tmp_path / "run", images=51_200, **source())
     alarms = Run(run).lines()[-1]["alarms"]
     assert "dead_code/c1" in alarms and "dead_code/c2" not in alarms
     assert "code 'c1' is dead" in capfd.readouterr().err

@@ -85,6 +85,7 @@ def test_the_command_under_the_picture_draws_the_picture(started, tmp_path, monk
     assert np.abs(drawn - shown[..., 0]).max() <= 1
 
 
+@pytest.mark.slow
 def test_the_command_under_a_sheet_draws_its_cells(started, tmp_path, monkeypatch):
     made = family("mlp")
     folder = exporting.export(made, "weights", tmp_path / "run")
@@ -103,6 +104,7 @@ def test_the_command_under_a_sheet_draws_its_cells(started, tmp_path, monkeypatc
         assert np.array_equal(drawn[place], right(made, 12, {"digit": 1} | swept)[..., :1])
 
 
+@pytest.mark.slow
 def test_the_command_under_a_journey_films_it(started, tmp_path, monkeypatch):
     made = family("mlp")
     folder = exporting.export(made, "weights", tmp_path / "run")
@@ -122,6 +124,7 @@ def test_the_command_under_a_journey_films_it(started, tmp_path, monkeypatch):
         assert min(off) <= 1
 
 
+@pytest.mark.slow
 def test_what_a_figure_means_is_there_without_a_pointer_to_hover(started, tmp_path):
     run = tiny.run()
     address = page.write(load(run), tmp_path / "page.html", run).as_uri()
