@@ -215,7 +215,7 @@ class Zip:
         """Takes down the members that are files."""
         special = 0
         for info in self.archive.infolist():
-            if info.is_dir():
+            if info.filename.endswith("/"):
                 continue
             if _is_special(info):
                 special += 1

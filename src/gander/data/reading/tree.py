@@ -44,7 +44,8 @@ def read_folder(
     links: bool = False,
 ) -> Data:
     """A folder, with a CSV inside or beside it; links that lead out of it are followed where ``links``."""
-    beside = path.resolve().with_name(f"{path.resolve().name}.csv")
+    whole = path.resolve()
+    beside = whole.parent / f"{whole.name}.csv"
     store = Folder(path, links)
     given = None
     if beside.is_file() and (links or not leads_out(beside)):
