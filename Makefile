@@ -4,10 +4,11 @@ BIN := .venv/bin
 DEMO := runs/demo
 DEMO_METRICS := label_accuracy,mutual_information,r2,correlation
 BENCH_DATA := mnist
-
 INPUTS := 1000000
+KILLS := 300
+SEED := 0
 
-.PHONY: demo test test-slow test-gpu fuzz bench bench-gpu install browser lint types clean
+.PHONY: demo test test-slow test-gpu test-kill fuzz bench bench-gpu install browser lint types clean
 
 install: .venv/.installed
 
@@ -42,10 +43,16 @@ test-slow: install
 test-gpu: install
 	$(BIN)/python -m pytest tests/test_gpu.py -rs
 
+# Hundreds of SIGKILLs, every end compared bit by bit with a run that nobody killed: some ten minutes.
+test-kill: install
+	PYTHONPATH=tests $(BIN)/python tests/killing.py --kills $(KILLS) --seed $(SEED) --json benchmarks/results/kills.json
+	$(BIN)/python benchmarks/trust.py
+
 # A million hostile inputs to every reader of files, guided by coverage where atheris exists: about half an hour on one core.
 fuzz: install
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[fuzz]'
-	PYTHONPATH=tests $(BIN)/python -m fuzz --inputs $(INPUTS) --json benchmarks/results/fuzz.json
+	PYTHONPATH=tests $(BIN)/python -m fuzz --inputs $(INPUTS) --seed $(SEED) --json benchmarks/results/fuzz.json
+	$(BIN)/python benchmarks/trust.py
 
 # Everything that is measured about speed, on this machine, and the page made of it: more than an hour; nothing else should run.
 bench: install

@@ -214,7 +214,7 @@ def find_device(name: str | None) -> torch.device:
     there = ["cpu", *["cuda"] * cuda, *["mps"] * mps]
     try:
         device = torch.device(str(name))
-        absent = device.type not in there
+        absent = device.type not in there or (device.type == "cpu" and bool(device.index))
         if device.type == "cuda" and cuda and (device.index or 0) >= torch.cuda.device_count():
             absent = True
     except RuntimeError:

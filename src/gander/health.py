@@ -24,7 +24,7 @@ ALARMS = {
     "critic_won": (
         "the critic has won",
         "it tells nearly all real images from generated ones, so the generator hears little",
-        "Try a lower critic_rate or a penalty (--set r1=1).",
+        "Try a lower critic_rate, a penalty (--set r1=1) or, on few images, --set augment=rotate,scale,shift.",
     ),
     "dead_code": (
         "code {code} is dead",

@@ -333,6 +333,11 @@ def place(
                 raise RunError(
                     f"--out {out!r} holds other things and no run; give a folder that is empty, new, or a run."
                 )
+            if not is_writable(run.path.absolute()):
+                raise UnwritableFile(
+                    f"--out {out!r} cannot be made: what is above it is no folder, or none that is yours to write in; give "
+                    f"another place."
+                )
             return run, False
         if new:
             return Run(_beside(run.path)), False

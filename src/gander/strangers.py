@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -11,33 +12,44 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 1_000_000  # bytes of a table, unless told
+MIB = 1 << 20
 PARTS = 64
 DEEP = re.compile(r"""(?:(?:[\w-]{1,64}|"[^"\n]{0,64}"|'[^'\n]{0,64}')[ \t]*\.[ \t]*){64}""")
 """A key of TOML of ``PARTS`` parts or more: its reader takes a time that grows with the square of their number."""
 
 
-def content(path: Path, most: int = LARGEST) -> bytes:
-    """The bytes of a plain file, of which there are at most ``most``. Raises ``OSError``.
+def opened(path: Path | str, links: bool = True) -> io.BufferedReader:
+    """A plain file, open for reading. Raises ``OSError`` for anything else, also for a link unless ``links``.
 
-    A pipe is not waited for, and a device that has no end is not read, however it is linked to.
+    A pipe is not waited for, and a device that has no end is not read.
     """
-    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        about = os.fstat(number)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError("it is not a plain file")
-        if about.st_size > most:
-            raise OSError(f"it is larger than {most:,} bytes")
-        with open(number, "rb", closefd=False) as file:
-            return file.read(most)
-    finally:
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    number = os.open(path, flags if links else flags | getattr(os, "O_NOFOLLOW", 0))
+    if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
+        raise OSError("it is no plain file")
+    return io.BufferedReader(io.FileIO(number))
+
+
+def content(path: Path | str, most: int = LARGEST, links: bool = True) -> bytes:
+    """The bytes of a plain file, of which there are at most ``most``. Raises ``OSError``."""
+    with opened(path, links) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            whole = most % MIB == 0
+            raise OSError(
+                f"larger than {most // MIB} MiB" if whole else f"larger than {most:,} bytes"
+            )
+        found = file.read(size + 1)
+    if len(found) > size:
+        raise OSError("it grew while it was read")
+    return found
 
 
 def check_plain(path: Path) -> None:
     """Refuses what is no plain file, as a pipe that nobody writes to. Raises ``OSError``."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("it is not a plain file")
+        raise OSError("it is no plain file")
 
 
 def from_json(text: bytes | str) -> Any:

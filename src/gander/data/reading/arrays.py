@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gander.data import Column, Data
-from gander.data.reading import npy, stored
+from gander.data.reading import npy, store, stored
 from gander.data.reading.store import natural
 from gander.data.reading.stored import kept
 from gander.data.reading.tree import held_out_rows
@@ -117,12 +117,13 @@ def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     arrays: dict[str, np.ndarray] = {}
     notes: list[str] = []
     try:
-        check_plain(path)
-        with zipfile.ZipFile(path) as archive:
+        archive, file = store.archive(path)
+        with file, archive:
             staying = _staying(path, archive)
             members = [info for info in archive.infolist() if info.filename not in staying]
             sizes = [(info.file_size, info.compress_size) for info in members]
             swollen, packed = (sum(one) for one in zip(*sizes, strict=True)) if sizes else (0, 0)
+            packed = min(packed, path.stat().st_size)  # what the list says of it is a claim too
             if swollen > LARGEST or swollen > PACKED_AT_MOST * max(packed, 1):
                 raise DataError(f"{path} is refused: {packed:,} bytes would swell to {swollen:,}.")
             for info in archive.infolist():
@@ -146,6 +147,10 @@ def _member(
     notes: list[str],
 ) -> None:
     """Adds one array to those that were read, or a line on why it was not."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # others take as much memory as a few bytes of theirs ask for
+        notes.append(f"array {key!r} is packed in a way numpy does not write and was left out")
+        return
     with archive.open(info) as member:
         found = npy.header(member)
         if found.is_pickled:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Protocol, Self
 
+from gander import strangers
 from gander.data.reading.walking import walked, within
 from gander.errors import DataError
 
@@ -114,28 +115,6 @@ def batches(store: Store, names: Sequence[str], files: int, most: int) -> Iterat
         yield batch
 
 
-def opened(path: Path | str, links: bool = True) -> io.BufferedReader:
-    """A plain file, open for reading; nothing else is, as a pipe that nobody writes would be waited for. Raises OSError."""
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-    number = os.open(path, flags if links else flags | getattr(os, "O_NOFOLLOW", 0))
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
-        raise OSError("is no plain file")
-    return io.BufferedReader(io.FileIO(number))
-
-
-def content(path: Path | str, most: int = LARGEST_FILE, links: bool = True) -> bytes:
-    """A plain file of at most so many bytes. Raises OSError."""
-    with opened(path, links) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > most:
-            raise OSError(f"larger than {most >> 20} MiB")
-        found = file.read(size + 1)
-    if len(found) > size:
-        raise OSError("it grew while it was read")
-    return found
-
-
 class Folder:
     """The plain files below a folder; links that lead out of it are followed only where that is allowed."""
 
@@ -160,7 +139,7 @@ class Folder:
         path = os.path.realpath(os.path.join(self.real, name))
         if not (self.links or within(path, self.real)):
             raise OSError("it has become a link out of the folder")
-        return content(path, LARGEST_FILE, links=False)
+        return strangers.content(path, LARGEST_FILE, links=False)
 
 
 class Listed(io.BufferedReader):
@@ -182,7 +161,7 @@ class Listed(io.BufferedReader):
 
 def archive(path: Path) -> tuple[zipfile.ZipFile, Listed]:
     """A zip whose list of members is of sound size, and the file that it reads. Raises ``BadZipFile`` and OSError."""
-    file = Listed(opened(path).detach())
+    file = Listed(strangers.opened(path).detach())
     try:
         found = zipfile.ZipFile(file)
     except BaseException:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 
+from gander import strangers
 from gander.data import Column
 from gander.data.reading import store
 from gander.data.reading.store import is_image, natural
@@ -64,7 +65,7 @@ def parsed(content: bytes, where: str) -> Table:
 def read(path: Path) -> Table:
     """A CSV file as a table. Raises :class:`DataError`, and OSError where it cannot be had."""
     try:
-        return parsed(store.content(path, LARGEST), str(path))
+        return parsed(strangers.content(path, LARGEST), str(path))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
 
