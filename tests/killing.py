@@ -148,9 +148,10 @@ def ended(number):
     return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
 
 
-def counted(when, rolls, count):
+def counted(run, when, rolls, count):
     """Hooks every call to the file system; the ``when``-th is not survived."""
-    flushed = {}
+    there = (path.stat() for path in run.rglob("*") if path.is_file())
+    flushed = {about.st_ino: about.st_size for about in there}
     for name in CALLS:
         plain = getattr(os, name)
 
@@ -198,7 +199,12 @@ def whole(folder, case):
     calls = []
     began = time.monotonic()
     code = ended(
-        child(run, case, lambda: counted(0, None, calls), lambda: count.write_text(str(len(calls))))
+        child(
+            run,
+            case,
+            lambda: counted(run, 0, None, calls),
+            lambda: count.write_text(str(len(calls))),
+        )
     )
     if code:
         raise SystemExit(f"{case} does not train: {run.with_suffix('.said').read_text()}")
@@ -230,7 +236,9 @@ def kill_once(run, case, about, rolls, share):
         os.kill(number, signal.SIGKILL)
     elif way == "at a file call":
         number = child(
-            run, case, lambda: counted(dice.randint(1, max(1, int(share * about.calls))), dice, [])
+            run,
+            case,
+            lambda: counted(run, dice.randint(1, max(1, int(share * about.calls))), dice, []),
         )
     else:
         number = child(run, case, lambda: killed_when_evaluating(dice.uniform(0, 0.05)))
