@@ -33,18 +33,18 @@ def kills(said: dict[str, Any]) -> str:
 
 def fuzz(said: dict[str, Any]) -> str:
     """How many inputs each reader was given, how fast, and what was found."""
-    guided = "guided by coverage" if said["guided"] else "not guided by coverage"
     rows = [
-        f"| {name} | {one['inputs']:,} | {one['refused'] / max(1, one['inputs']):.0%} | {len(one['findings'])} |"
+        f"| {name} | {one['seeds']} | {one['inputs']:,} | {one['inputs'] / max(0.01, one['processor_seconds']):,.0f} | {len(one['findings'])} |"
         for name, one in sorted(said["targets"].items())
     ]
     return "\n".join(
         [
-            f"`make fuzz`, seed {said['seed']}, {guided}, {said['seconds']:,.0f} s on one core: **{said['inputs']:,} inputs, "
-            f"{said['findings']} findings**; the longest took {said['longest_seconds']:.1f} s of processor time.",
+            f"`make fuzz`, seed {said['seed']}, guided by {said['guided_by']}, {said['seconds']:,.0f} s on one core: **{said['inputs']:,} "
+            f"inputs, {said['findings']} findings**. A reader took at most {said['peak_memory_bytes'] / 2**20:,.0f} MiB of memory, Python and "
+            f"PyTorch included; planted faults missed: {len(said['planted_faults_missed'])}.",
             "",
-            "| reader | inputs | refused in words | findings |",
-            "|---|---|---|---|",
+            "| reader | valid files and corpus to begin with | inputs | a processor second | findings |",
+            "|---|---|---|---|---|",
             *rows,
         ]
     )

@@ -48,3 +48,14 @@ def test_a_difference_is_seen(tmp_path):
     assert killing.differences(run, whole) == [f"state/state.safetensors:{name}"]
     (run / ".log.jsonl.x.1.part").write_text("")
     assert "left behind: .log.jsonl.x.1.part" in killing.differences(run, whole)
+
+
+def test_the_page_says_what_was_recorded():
+    import runpy
+
+    trust = runpy.run_path(str(HERE.parent / "benchmarks" / "trust.py"))
+    page = trust["PAGE"].read_text("utf-8")
+    results = HERE.parent / "benchmarks" / "results"
+    assert trust["rendered"](page, results) == page
+    for name in ("kills", "fuzz"):
+        assert (results / f"{name}.json").is_file() and f"<!-- {name} -->\n`make " in page
