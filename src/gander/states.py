@@ -54,13 +54,15 @@ def read(run: Run, say: Say) -> State | None:
             continue
         if path != found[0]:
             say(f"! {why}")
-            say(f"! Going on from the state before, {path.name}.")
+            say(f"! Going on from the state before, at {int(path.stem):,} images.")
             with suppress(OSError):
                 os.replace(found[0], run.state_file.parent / DAMAGED)
             for damaged in found[1 : found.index(path)]:
                 damaged.unlink(missing_ok=True)
         elif path != run.state_file:
-            say(f"! {run.state_file} is missing. Going on from the state before, {path.name}.")
+            say(
+                f"! {run.state_file} is missing. Going on from the state before, at {int(path.stem):,} images."
+            )
         return state
     if found:
         count = f"{len(found)} saved states, and none is sound" if len(found) > 1 else "no other"
