@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import math
+import re
 import struct
 import tomllib
 import warnings
@@ -91,14 +92,15 @@ NAMES = (
     "images.npy",
     ".npy",
 )
+TOKEN = re.compile(r"[^\W_]+|[\W_]")
 MOST = 1 << 18  # bytes of an input
 
 
 def changed(data, name, chance, others=()):
     """An input of the sort its name says, changed in one to four places. ``others`` are inputs to borrow from."""
     for _ in range(chance.choice((1, 1, 1, 2, 2, 4))):
-        data = _once(data, name, chance, others)
-    return data[:MOST]
+        data = _once(data, name, chance, others)[:MOST]
+    return data
 
 
 def _once(data, name, chance, others):
@@ -174,13 +176,7 @@ def in_text(data, chance, others=()):
 
 def _tokens(text):
     """Letters and digits together, every other sign alone."""
-    parts = []
-    for sign in text:
-        if parts and sign.isalnum() and parts[-1][-1].isalnum():
-            parts[-1] += sign
-        else:
-            parts.append(sign)
-    return parts
+    return TOKEN.findall(text)
 
 
 def _word(chance):
