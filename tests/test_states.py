@@ -218,6 +218,18 @@ def test_a_directory_that_may_not_be_written_is_one_message(tmp_path):
     assert said == "Permission denied; choose a place that you may write"
 
 
+def test_a_lock_that_is_removed_alone_stops_nobody(tmp_path, monkeypatch):
+    step = training.step
+
+    def removing(plan, players, tally):
+        step(plan, players, tally)
+        (tmp_path / "run" / ".lock").unlink(missing_ok=True)
+
+    monkeypatch.setattr(training, "step", removing)
+    run = tiny.train("gan", *OFTEN, out=tmp_path / "run", steps=3)
+    assert tiny.state(run)["images_seen"] == 48
+
+
 @pytest.mark.parametrize("fate", ["removed", "moved", "replaced"])
 def test_a_directory_that_vanishes_is_one_message_and_is_not_made_again(
     fate, tmp_path, monkeypatch

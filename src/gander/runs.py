@@ -143,13 +143,15 @@ class Run:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError:
                     raise RunError(self._taken(file)) from None
-                file.truncate(0)
                 now = datetime.now().astimezone().isoformat(" ", "seconds")
-                file.write(f"{os.getpid()}\n{now}\n{shlex.join(['gander', *sys.argv[1:]])}\n")
-                file.flush()
+                command = shlex.join(["gander", *sys.argv[1:]])
+                with suppress(OSError):  # it only tells others who holds it
+                    file.truncate(0)
+                    file.write(f"{os.getpid()}\n{now}\n{command}\n")
+                    file.flush()
             self._clear_parts()
             try:
-                yield Hold(self, file)
+                yield Hold(self, file, self.path.stat())
             finally:
                 if not self.config_file.is_file():  # no run has begun
                     with suppress(OSError):
@@ -251,15 +253,19 @@ class Hold:
 
     run: Run
     file: TextIO
+    folder: os.stat_result
 
     def check(self) -> None:
         """Raises ``UnwritableFile`` where the directory is no longer there, or is another one of the same name.
 
         Writing on would make a folder of the same name that lacks all that was in it.
         """
+        lock = self.run.path / LOCK
         try:
-            there = os.stat(self.run.path / LOCK)
-            same = os.path.samestat(there, os.fstat(self.file.fileno()))
+            same = os.path.samestat(os.stat(self.run.path), self.folder)
+            same = same and self.run.config_file.is_file()
+            if lock.exists():  # who removes it alone does no harm; another's is another trainer
+                same = same and os.path.samestat(os.stat(lock), os.fstat(self.file.fileno()))
         except OSError:
             same = False
         if not same:
