@@ -6,6 +6,7 @@ Whatever it is, the saved states stay as they are, and what is said names the la
 from __future__ import annotations
 
 import gc
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,7 +39,7 @@ def answered(plan: Plan, run: Run) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        error.__traceback__ = None  # it holds what there is no room for
+        traceback.clear_frames(error.__traceback__)  # they hold what there is no room for
         raise TrainingFailed(_too_large(plan)) from None
 
 
