@@ -20,6 +20,7 @@ FILE = "model.json"
 FORMAT = "gander weights"
 MOST_BYTES = 4_000_000
 ONE_LINE = 120  # characters
+LONGEST_NAME = 255  # bytes of a file's name, on every system
 ORDERED = ("n", "seed", "seeds")  # other words of ``Model.draw``
 GENERATOR = "generator.safetensors"  # in a folder
 Facts = Mapping[str, Any]
@@ -101,7 +102,8 @@ def _read(path: Path) -> dict[str, tuple[str, str]]:
 
 def _is_plain(name: str) -> bool:
     """Whether it names a file of the same folder and of no other."""
-    return bool(name) and not name.startswith(".") and not set(name) & set("/\\:")
+    plain = bool(name) and not name.startswith(".") and not set(name) & set("/\\:\0")
+    return plain and len(name.encode("utf-8", "replace")) <= LONGEST_NAME
 
 
 # ---------------------------------------------------------------------- for people
