@@ -40,7 +40,7 @@ def fuzz(said: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"`make fuzz`, seed {said['seed']}, guided by {said['guided_by']}, {said['seconds']:,.0f} s on one core: **{said['inputs']:,} "
-            f"inputs, {said['findings']} findings**. A reader took at most {said['peak_memory_bytes'] / 2**20:,.0f} MiB of memory, Python and "
+            f"inputs, {said['findings']} finding{'s' * (said['findings'] != 1)}**. A reader took at most {said['peak_memory_bytes'] / 2**20:,.0f} MiB of memory, Python and "
             f"PyTorch included; planted faults missed: {len(said['planted_faults_missed'])}.",
             "",
             "| reader | valid files and corpus to begin with | inputs | a processor second | findings |",

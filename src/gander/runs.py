@@ -341,7 +341,7 @@ def place(
                 )
             if not is_writable(run.path.absolute()):
                 raise UnwritableFile(
-                    f"--out {out!r} cannot be made: what is above it is no folder, or none that is yours to write in; give "
+                    f"--out {out!r} cannot be written: what is above it is no folder, or none that is yours to write in; give "
                     f"another place."
                 )
             return run, False
