@@ -275,6 +275,7 @@ def test_a_dropped_picture_moves_the_knobs_and_is_found(served, tmp_path):
         assert page.locator("#status").inner_text() == "Trained on 64 images."
 
 
+@pytest.mark.slow
 def test_a_page_whose_server_has_gone_says_so_and_goes_on_when_it_is_back(tmp_path):
     with browser.chromium() as started:
         context = started.new_context()

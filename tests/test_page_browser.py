@@ -217,6 +217,7 @@ def nonsense():
     yield "rows=nobody&columns=__proto__&show=<b>&to-set=digit:9&to-seed=x&to-found=x"
 
 
+@pytest.mark.slow
 def test_nonsense_in_a_link_is_as_if_it_were_not_there(seen):
     model = family()
     first, other = right(model, 0), right(model, 5)

@@ -145,6 +145,7 @@ FOCUS = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_every_control_is_reached_by_the_tab_key_and_shows_it(started):
     with browser.visit(started, f"{pages.address()}#set=style.0:0.5") as seen:
         seen.settled()
