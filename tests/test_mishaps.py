@@ -9,7 +9,7 @@ import torch
 
 import tiny
 from gander import cli, mishaps, provenance, states, stepping, weights
-from gander.errors import Diverged, RunError, TrainingFailed
+from gander.errors import Diverged, RunError, TrainingFailed, is_out_of_memory
 from gander.players import make_players
 from gander.runs import Run
 from gander.stepping import Steps, Tally
@@ -169,24 +169,25 @@ def too_much(monkeypatch, most, error):
     monkeypatch.setattr(stepping, "iterate", iterate)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: not enough memory"),
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
-    ],
-)
-def test_out_of_memory_names_the_batch_that_fits(error, tmp_path, monkeypatch, capsys):
-    too_much(monkeypatch, 30, error)
+LITTLE = "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: not enough memory"
+
+
+def test_out_of_memory_names_the_batch_that_fits(tmp_path, monkeypatch, capsys):
+    too_much(monkeypatch, 30, RuntimeError(LITTLE))
     words = ["train", "gan", "--data", tiny.source(), "--out", str(tmp_path / "run"), "--set"]
     assert cli.run([*words, *tiny.SMALL, "batch=96"]) == 1
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert "not enough memory for a batch of 96" in said
     assert "A batch of 24 fits, as was tried just now: --new --set batch=24." in said
-    too_much(monkeypatch, 0, error)
+    too_much(monkeypatch, 0, MemoryError())
     with pytest.raises(TrainingFailed, match=r"Use smaller networks"):
-        tiny.train("gan", out=tmp_path / "none", steps=2)
+        tiny.train("gan", "batch=2", out=tmp_path / "none", steps=2)
+
+
+def test_too_little_memory_is_known_however_it_is_said():
+    assert is_out_of_memory(MemoryError()) and is_out_of_memory(RuntimeError(LITTLE))
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried 20.00 MiB."))
+    assert not is_out_of_memory(RuntimeError("shape mismatch"))
 
 
 @pytest.mark.slow
@@ -260,7 +261,15 @@ def test_images_that_have_changed_are_refused(tmp_path):
 def test_the_same_command_gives_the_same_bits_and_so_does_its_configuration(tmp_path):
     """In this process, in one of its own, and by config.toml alone."""
     words = ["train", "infogan", "--data", tiny.source(), "--images", "64", "--deterministic"]
-    words += ["--quiet", "--set", "width=4", "batch=16", "tensorboard=false", "decay=linear"]
+    words += [
+        "--quiet",
+        "--set",
+        "width=4",
+        "batch=16",
+        "threads=1",
+        "tensorboard=false",
+        "decay=linear",
+    ]
     places = [tmp_path / name for name in ("one", "other", "again")]
     assert cli.run([*words, "--out", str(places[0])]) == 0
     alone = [sys.executable, "-m", "gander", *words, "--out", str(places[1])]
