@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,18 @@ def room(path):
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
+@cache
 def tree(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
 def imported(path):
     """Every module and name imported, dotted and absolute, wherever in the file it is."""
+    return tuple(_imported(path))
+
+
+def _imported(path):
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -64,11 +71,12 @@ def imported(path):
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def dotted(path):
     """Every dotted expression, as ``torch.distributed.init``."""
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Attribute):
-            yield ast.unparse(node)
+    return tuple(
+        ast.unparse(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)
+    )
 
 
 def rooms_imported(path):

@@ -31,10 +31,8 @@ def choose(seen, name, number):
 
 
 # ---------------------------------------------------------------------- the same image
-@pytest.mark.parametrize(
-    "backbone",
-    [b if b == "article" else pytest.param(b, marks=pytest.mark.slow) for b in pages.FAMILIES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", pages.FAMILIES)
 def test_a_link_draws_what_python_draws(backbone, started):
     model, differing = family(backbone), []
     with browser.visit(started, f"{pages.address(backbone)}#{link(3, SETTINGS[0])}") as seen:

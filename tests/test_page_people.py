@@ -60,6 +60,7 @@ def test_names_that_mean_harm_are_only_text(started):
 
 
 # ---------------------------------------------------------------------- the command line
+@pytest.mark.slow
 def test_the_command_under_the_picture_draws_the_picture(started, tmp_path, monkeypatch):
     made = pages.model(family("mlp").card.spec, (1, 20, 24), "mlp", pages.named(), data="squares")
     folder = exporting.export(made, "weights", tmp_path / "it's a run")

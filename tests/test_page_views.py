@@ -149,6 +149,7 @@ def on_the_way(model, share, first=(3, FROM), last=(9, TO)):
     return as_canvas(model.render_told(told))[0]
 
 
+@pytest.mark.slow
 def test_a_journey_passes_where_python_passes(seen, started):
     model = family()
     seen.go(JOURNEY).becomes(right(model, 3, FROM), "#between")

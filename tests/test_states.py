@@ -185,7 +185,9 @@ def around(words, place, run, program, *arguments):
     return done
 
 
-@pytest.mark.parametrize("kind", ["files may not grow", "a small disk"])
+@pytest.mark.parametrize(
+    "kind", ["a small disk", pytest.param("files may not grow", marks=pytest.mark.slow)]
+)
 def test_a_full_disk_is_one_message_and_the_last_good_state_stays(kind, tmp_path):
     run, place = copied(tmp_path / "run", steps=2), tmp_path / "place"
     place.mkdir()
