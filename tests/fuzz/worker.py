@@ -104,6 +104,7 @@ class Reader:
         self.board.end()
 
     def _write(self, content, sort, said, error):
+        said = said.replace(f"{self.home}{os.sep}", "")  # where it was tried is no part of it
         frames = traceback.extract_tb(error.__traceback__) if error is not None else []
         own = [frame for frame in frames if f"{os.sep}gander{os.sep}" in frame.filename]
         where = f"{Path(own[-1].filename).name}:{own[-1].lineno} {own[-1].name}" if own else ""
