@@ -98,6 +98,17 @@ def test_where_two_are_damaged_the_third_is_used_and_where_all_are_it_is_one_mes
     assert sorted(p.name for p in run.path.rglob("*.safetensors")) == there
 
 
+def test_who_only_asks_moves_nothing(tmp_path):
+    """A dry run may look while another process trains."""
+    run = copied(tmp_path / "run")
+    flipped(run.state_file)
+    before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    words = ["train", "gan", "--data", tiny.source(), "--out", str(run.path), "--images", "96"]
+    assert cli.run([*words, "--dry-run", "--roll-back", "--set", *tiny.SMALL, *OFTEN]) == 0
+    assert states.position(run) == 80
+    assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
+
+
 def test_no_changed_bit_of_a_weight_file_goes_unseen(tmp_path):
     file, rolls = tmp_path / "x.safetensors", random.Random(0)
     tensors = {"a": torch.randn(5, 3), "b": torch.arange(7), "c": torch.tensor(2.0).bfloat16()}

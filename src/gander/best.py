@@ -122,12 +122,12 @@ def to_roll_back(run: Run, resumed: bool) -> Target:
     kept = read(run)
     if kept is not None:
         return Target(kept.images_seen, kept)
-    saved = states.read(run, lambda _: None)
+    saved = states.position(run)
     if saved is None:
         raise RunError(
-            f"{run.path} has no saved state yet, so there is nothing to roll back to; give the command without --roll-back."
+            f"{run.path} has no sound saved state, so there is nothing to roll back to; give the command without --roll-back."
         )
-    return Target(int(saved[1].get("images_seen", 0)), None)
+    return Target(saved, None)
 
 
 def roll_back(run: Run, config: Config) -> list[str]:

@@ -15,8 +15,7 @@ import torch
 
 from gander import best as keeping
 from gander import states
-from gander.config import Config
-from gander.errors import Diverged, RunError, TrainingFailed, UnwritableFile, is_out_of_memory
+from gander.errors import Diverged, TrainingFailed, UnwritableFile, is_out_of_memory
 from gander.plan import Plan
 from gander.players import Players, make_players, restore
 from gander.runs import Run
@@ -33,9 +32,12 @@ def answered(plan: Plan, run: Run) -> Iterator[None]:
     try:
         yield
     except Diverged as error:
-        raise Diverged(f"{error}. {_kept(run)} {_go_on(plan, run)}") from None
+        seen = states.position(run)
+        raise Diverged(f"{error}. {_kept(seen, run)} {_go_on(seen, plan)}") from None
     except UnwritableFile as error:
-        raise TrainingFailed(f"{str(error).rstrip('.')}. {_kept(run)}") from None
+        raise TrainingFailed(
+            f"{str(error).rstrip('.')}. {_kept(states.position(run), run)}"
+        ) from None
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -43,30 +45,21 @@ def answered(plan: Plan, run: Run) -> Iterator[None]:
         raise TrainingFailed(_too_large(plan)) from None
 
 
-def _kept(run: Run) -> str:
+def _kept(seen: int | None, run: Run) -> str:
     """Which state is the last good one."""
-    seen = _saved_at(run)
     if seen is None:
         return "No state was saved yet."
     return f"The last good state, at {seen:,} images, is kept in {run.path}."
 
 
-def _saved_at(run: Run) -> int | None:
-    try:
-        saved = states.read(run, lambda _: None)
-        return None if saved is None else int(saved[1].get("images_seen", 0))
-    except (RunError, TypeError, ValueError, OverflowError):
-        return None
-
-
-def _go_on(plan: Plan, run: Run) -> str:
+def _go_on(seen: int | None, plan: Plan) -> str:
     """How to go on after a run has diverged."""
     optimiser = plan.config.optimiser
     half = (
         f"critic_rate={optimiser.critic_rate * LOWER:.3g} "
         f"generator_rate={optimiser.generator_rate * LOWER:.3g}"
     )
-    if _saved_at(run) is None:
+    if seen is None:
         return f"Begin again with lower rates, as --new --set {half}, or with precision=fp32."
     return (
         f"Go on from there with lower rates: the same command with --roll-back --set {half}; --set rescues=3 does so by "
@@ -84,7 +77,7 @@ def rescued(plan: Plan, players: Players, run: Run, error: Diverged, say: states
     lowered = plan.rate_scale * LOWER
     if lowered < LOWER**plan.config.training.rescues:
         raise error
-    before = _saved_at(run)
+    before = states.position(run)
     if before is not None and plan.rescued_at == before:
         states.step_back(run)
     begin_again(plan, players, run)
@@ -112,7 +105,7 @@ def begin_again(plan: Plan, players: Players, run: Run) -> None:
 def _too_large(plan: Plan) -> str:
     """How large the batch was, and which one was tried and found to fit."""
     batch = plan.config.training.batch
-    fits = batch_that_fits(plan.config, plan)
+    fits = batch_that_fits(plan)
     advice = (
         "Use smaller networks (--set width=16), smaller images (--set size=32) or another machine."
     )
@@ -123,9 +116,9 @@ def _too_large(plan: Plan) -> str:
     )
 
 
-def batch_that_fits(config: Config, plan: Plan) -> int | None:
+def batch_that_fits(plan: Plan) -> int | None:
     """The largest of half the batch, a quarter … with which two iterations go through; None where none does."""
-    batch = config.training.batch // 2
+    config, batch = plan.config, plan.config.training.batch // 2
     while batch >= LEAST_BATCH:
         free()
         smaller = replace(config, training=replace(config.training, batch=batch))
