@@ -13,7 +13,7 @@ import gander
 SOURCE = Path(gander.__file__).parent
 FLOORS = [
     {"errors", "rng", "headings", "strangers"},
-    {"kinds", "objectives", "penalties", "augmentations"},
+    {"kinds", "objectives", "penalties", "augmentations", "adaptive"},
     {"spelling", "norms", "images", "filling", "settings"},
     {"codes", "reels", "folders"},
     {"conditioning", "backbones"},
@@ -21,7 +21,7 @@ FLOORS = [
     {"game", "data", "config", "engine", "weights"},
     {"runs", "names", "handed", "schedules"},
     {"model", "judge", "states"},
-    {"study", "uncertainty", "contact", "graph"},
+    {"study", "uncertainty", "contact", "graph", "memorising"},
     {"history"},
     {"charts"},
     {"sheets", "health", "metrics", "plan", "groups"},

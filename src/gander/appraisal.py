@@ -27,8 +27,11 @@ from gander.model import Model
 from gander.plan import Plan
 from gander.players import Players, model_of
 from gander.runs import Run
+from gander.study import LEAST
 
 SEED = 0  # the first drawing seed of every evaluation
+FEW = 10_000
+"""Training images up to which it is watched whether the critic learns them by heart; of more it takes long, and the rest is long to read."""
 Say = Callable[[str], None]
 
 
@@ -85,6 +88,27 @@ def prepare(plan: Plan, run: Run, say: Say) -> Appraisal | None:
     whole = images.split == "train"
     train = images if whole else load("train")
     return Appraisal(plan, run, train, load("test"), say)
+
+
+def held_out(plan: Plan, watch: Appraisal | None) -> Data | None:
+    """Real images that are not trained on, where the training images are few and others were kept apart; reading them fails nothing."""
+    images, asked = plan.images, plan.config.data
+    if images.split != "train" or len(images) > FEW:
+        return None
+    size, channels = asked.size or None, asked.channels or None
+    try:
+        test = (
+            watch.test
+            if watch is not None
+            else sources.load(
+                images.source, "test", size=size, channels=channels, links=asked.links
+            )
+        )
+    except GanderError:
+        return None
+    same = test.fingerprint == images.fingerprint or test.shape != images.shape
+    fits = all(name in test.columns for name in images.columns)
+    return test if fits and not same and len(test) >= LEAST else None
 
 
 def rehearse(appraisal: Appraisal, players: Players) -> None:

@@ -187,16 +187,28 @@ def named(text: str) -> tuple[str, ...]:
 
 SEEN = {"real": "seen/real", "fake": "seen/fake"}
 """The names under which the numbers are drawn, beside the codes' values; no code can have such a name."""
+CHOSEN = {"real": "chosen/real", "fake": "chosen/fake"}
+"""The same for the numbers that decide which transformations an image gets."""
 
 
-def draw(names: Sequence[str], seed: int, stream: str, first: int, count: int) -> dict[str, Tensor]:
-    """The numbers for the real and the generated images at positions ``first …``, (count, n) in [-1, 1] each; none for no names."""
+def draw(
+    names: Sequence[str], seed: int, stream: str, first: int, count: int, choose: bool = False
+) -> dict[str, Tensor]:
+    """The numbers for the real and the generated images at positions ``first …``, (count, n) in [-1, 1] each; none for no names.
+
+    ``choose`` adds those that decide, a column for each transformation, (count, names) in [0, 1).
+    """
     if not names:
         return {}
-    return {
+    drawn = {
         key: torch.cat([_drawn(name, seed, f"{stream}/{key}", first, count) for name in names], 1)
         for key in SEEN.values()
     }
+    for key in CHOSEN.values() if choose else ():
+        # Likewise of streams of their own, so that how an image is transformed is the same whether it is or not.
+        columns = [rng.uniforms(seed, f"{stream}/{key}/{n}", first, count, 1) for n in names]
+        drawn[key] = torch.cat([rng.tensor(column) for column in columns], 1)
+    return drawn
 
 
 def _drawn(name: str, seed: int, stream: str, first: int, count: int) -> Tensor:
@@ -206,10 +218,16 @@ def _drawn(name: str, seed: int, stream: str, first: int, count: int) -> Tensor:
 
 
 def seen(
-    names: Sequence[str], images: Tensor, drawn: Mapping[str, Tensor], of: str, strength: float = 1
+    names: Sequence[str],
+    images: Tensor,
+    drawn: Mapping[str, Tensor],
+    of: str,
+    strength: float = 1,
+    probability: Tensor | None = None,
 ) -> Tensor:
     """The images (B, C, H, W) in [-1, 1] as the critic sees them; ``of`` is "real" or "fake".
 
+    With a ``probability`` () each transformation is applied to so many of the images, chosen by the numbers drawn for it; else to all.
     Computed in float32 and rounded once to the type given, so that real and generated images are rounded alike. Colours may leave
     [-1, 1]: cutting them off would hide from the generator what it draws there.
     """
@@ -217,6 +235,11 @@ def seen(
         return images
     numbers, looks = drawn[SEEN[of]], images.float()
     parts = torch.split(numbers, [AUGMENTATIONS[name].numbers for name in names], dim=1)
-    for name, part in zip(names, parts, strict=True):
-        looks = AUGMENTATIONS[name].apply(looks, part, strength)
+    for k, (name, part) in enumerate(zip(names, parts, strict=True)):
+        changed = AUGMENTATIONS[name].apply(looks, part, strength)
+        if probability is None:
+            looks = changed
+        else:
+            chosen = drawn[CHOSEN[of]][:, k] < probability
+            looks = torch.where(chosen.view(-1, 1, 1, 1), changed, looks)
     return looks.to(images.dtype)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from gander import augmentations
+from gander.adaptive import Adaptive
 from gander.codes import Code, CodeSpec, Told, Values
 from gander.conditioning import SteeredGenerator
 from gander.critic import Critic, Verdict
@@ -67,7 +68,7 @@ class Game:
     ``real`` is (B, C, H, W) in [-1, 1]; ``known`` the given codes' values of its rows (missing ones marked);
     ``drawn`` every code's values, drawn for these rows, and beside them the numbers of ``augment``: transformations under which the
     critic sees every image, real or generated. Penalties are on its slope at the images it sees, and what it sees is what the
-    recogniser reads.
+    recogniser reads. With ``adaptive`` they are applied to some images only, and ``adapt`` after each iteration moves how many.
     """
 
     spec: CodeSpec
@@ -77,16 +78,30 @@ class Game:
     recogniser: Recogniser = "critic"
     penalties: Mapping[str, float] = field(default_factory=dict)
     augment: tuple[str, ...] = ()
+    adaptive: Adaptive | None = None
 
     def fakes(self, known: Values, drawn: Values) -> Fakes:
         """Images for both players to look at."""
         values = self.spec.overlay(drawn, known)
-        images = augmentations.seen(self.augment, self.generator(values), drawn, "fake")
+        images = self._seen(self.generator(values), drawn, "fake")
         return Fakes(values, self.spec.reveal(values, known), images)
 
     def reals(self, real: Tensor, drawn: Values) -> Tensor:
         """Real images as the critic sees them."""
-        return augmentations.seen(self.augment, real, drawn, "real")
+        return self._seen(real, drawn, "real")
+
+    def adapt(self) -> None:
+        """Moves how often the critic sees images transformed, by what it said of the real ones since the last time."""
+        if self.adaptive is not None:
+            self.adaptive.move()
+
+    def _seen(self, images: Tensor, drawn: Values, of: str) -> Tensor:
+        probability = self.adaptive.probability if self.adaptive is not None else None
+        return augmentations.seen(self.augment, images, drawn, of, probability=probability)
+
+    def _notice(self, on_real: Verdict) -> None:
+        if self.adaptive is not None:
+            self.adaptive.notice(on_real.logit)
 
     def critic_terms(
         self, real: Tensor, known: Values, drawn: Values, fakes: Fakes | None = None
@@ -100,6 +115,7 @@ class Game:
         feels = self.recogniser == "critic"
         on_fake = self.critic(fake, told, real=False, trunk_feels=feels)
         on_real = self.critic(real, told, real=True, trunk_feels=feels)
+        self._notice(on_real)
         terms = {"critic": self.objective.critic(on_fake.logit, on_real.logit).mean()}
         if self.recogniser != "joint":
             terms |= self._readings(on_fake, values, on_real, known)
@@ -128,6 +144,7 @@ class Game:
         fakes, real = self.fakes(known, drawn), self.reals(real, drawn)
         on_fake = self.critic(fakes.images, fakes.told, real=False)
         on_real = self.critic(real, fakes.told, real=True)
+        self._notice(on_real)
         critic = {"critic": self.objective.critic(on_fake.logit, on_real.logit).mean()}
         critic |= self._penalties(real, fakes.told, fakes.images.detach())
         beside = on_real.logit.detach() if self.objective.paired else on_real.logit[:0]

@@ -30,6 +30,12 @@ SIGNS: dict[str, tuple[str, tuple[float, str] | None]] = {
     "speed": ("Speed, images a second", None),
     "diversity": ("Diversity: spread of the samples", (1.0, "as real images")),
     "told_apart": ("Told apart: share of (real, generated) pairs", (0.5, "cannot tell")),
+    "critic_gap": (
+        "Critic gap: unseen real images, from training ones down to generated",
+        (0.0, "alike"),
+    ),
+    "augment_probability": ("How probably each transformation is applied", None),
+    "augment_sign": ("Mean sign of real images as the critic sees them", None),
 }
 """Health in words, and the value that means something."""
 DIRECTIONS: dict[str, Better | None] = {

@@ -21,6 +21,8 @@ class Objective(NamedTuple):
     generator: Callable[[Tensor, Tensor], Tensor]
     """(fake, real) -> (B,); ``real`` is empty unless ``paired``"""
     about: str
+    middle: float | None = None
+    """The logit halfway between what real and generated images shall score; None where only differences of logits count."""
     paired: bool = False
     """Whether the generator's loss needs the critic's view of real images."""
 
@@ -30,21 +32,25 @@ OBJECTIVES: dict[str, Objective] = {
         critic=lambda fake, real: softplus(fake) + softplus(-real),  # -log(1 - D(x̃)) - log D(x)
         generator=lambda fake, real: -softplus(fake),  # log(1 - D(x̃))
         about="the zero-sum game; the generator's gradient fades as the critic wins (Goodfellow et al., 2014)",
+        middle=0.0,
     ),
     "nonsaturating": Objective(
         critic=lambda fake, real: softplus(fake) + softplus(-real),
         generator=lambda fake, real: softplus(-fake),  # -log D(x̃)
         about="the generator maximises log D instead; the usual choice (Goodfellow et al., 2014)",
+        middle=0.0,
     ),
     "least-squares": Objective(
         critic=lambda fake, real: 0.5 * (fake.square() + (real - 1).square()),
         generator=lambda fake, real: 0.5 * (fake - 1).square(),
         about="targets 0, 1 and 1 under squared error (Mao et al., 2017)",
+        middle=0.5,
     ),
     "hinge": Objective(
         critic=lambda fake, real: relu(1 + fake) + relu(1 - real),
         generator=lambda fake, real: -fake,
         about="margins of one (Lim & Ye, 2017; Miyato et al., 2018)",
+        middle=0.0,
     ),
     "wasserstein": Objective(
         critic=lambda fake, real: fake - real,

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from gander import augmentations, backbones, data, engine, kinds, rng
 from gander import config as configuration
+from gander.adaptive import Adaptive
 from gander.codes import CodeSpec
 from gander.config import Config
 from gander.data import Data
@@ -48,6 +49,7 @@ class Plan:
             recogniser=game.recogniser,
             penalties=penalties,
             augment=augmentations.named(game.augment),
+            adaptive=adaptive(self.config),
         )
 
 
@@ -110,6 +112,7 @@ def make_plan(config: Config, device: str | None = None, images: Data | None = N
         )
     spec = config.codes.resolve(columns, images.label)
     check_spec(spec, config)
+    adaptive(config)
     card = Card(
         spec=spec,
         shape=images.shape,
@@ -164,6 +167,26 @@ def check_spec(spec: CodeSpec, config: Config) -> None:
                 f"code {code.name!r} learns from real images alone; set {code.name}.learns=both, "
                 f"or recogniser=critic."
             )
+
+
+def adaptive(config: Config) -> Adaptive | None:
+    """What moves the probability of a transformation; None where every image is transformed. Raises ``ConfigError``."""
+    game = config.game
+    if not game.augment_target:
+        return None
+    if not game.augment:
+        raise ConfigError(
+            f"game.augment_target is {game.augment_target:g}, and there is nothing to apply more or less often; name "
+            f"transformations, as --set augment=rotate,scale,shift."
+        )
+    middle = OBJECTIVES[game.objective].middle
+    if middle is None:
+        others = ", ".join(name for name, one in OBJECTIVES.items() if one.middle is not None)
+        raise ConfigError(
+            f"game.augment_target goes by the sign of the critic's logits, and under the {game.objective} objective they have no "
+            f"zero: only differences count. Use objective={others}, or augment_target=0 to transform every image."
+        )
+    return Adaptive(game.augment_target, game.augment_images, middle)
 
 
 def critic_norm(config: Config) -> str:

@@ -50,6 +50,8 @@ def make_players(plan: Plan) -> Players:
     averaged = copy.deepcopy(game.generator)
     for network in (game.generator, game.critic, averaged):
         machine.place(network)
+    if game.adaptive is not None:
+        game.adaptive.to(machine.device)
     averaged.requires_grad_(False)
     betas = (settings.beta1, settings.beta2)
     generator, critic = list(game.generator.parameters()), list(game.critic.parameters())
@@ -75,6 +77,8 @@ def state(players: Players) -> dict[str, Tensor]:
         for number, moments in adam.state_dict()["state"].items():
             for name, tensor in moments.items():
                 tensors[f"optimiser.{who}.{number}.{name}"] = tensor
+    if players.game.adaptive is not None:
+        tensors |= {f"augment.{n}": t for n, t in players.game.adaptive.tensors.items()}
     return tensors
 
 
@@ -130,6 +134,8 @@ def restore(players: Players, run: Run, say: states.Say) -> Restored:
                     tensor if kind == "step" else _laid_like(parameters[int(number)], tensor)
                 )
             adam.load_state_dict({**adam.state_dict(), "state": moments})
+        if players.game.adaptive is not None:
+            players.game.adaptive.load(_under(tensors, "augment."))
         players.images_seen = int(facts["images_seen"])
         threads, scale = int(facts.get("threads", 0)), float(facts.get("rate_scale", 1.0))
         return Restored(threads, scale, facts.get("tally"))

@@ -62,6 +62,16 @@ class GameSettings:
         "transformations under which the critic sees every image, of `gander list augmentations`, as flip,shift,cutout; "
         "empty is none",
     )
+    augment_target: float = setting(
+        0.0,
+        "how sure of real images the critic may become, the mean sign of its logits, before they are transformed more often, "
+        "as 0.6; 0 transforms every image always",
+        0,
+        1,
+    )
+    augment_images: int = setting(
+        50_000, "images within which the probability of a transformation can go from 0 to 1", 1
+    )
 
 
 @dataclass(frozen=True)
@@ -156,6 +166,7 @@ SETTINGS: dict[str, dict[str, dataclasses.Field[Any]]] = {
 }
 CHANGEABLE = frozenset(
     {f"optimiser.{name}" for name in SETTINGS["optimiser"]}
-    | {"game.r1", "game.r2", "game.gradient", "game.augment", "training.images"}
+    | {"game.r1", "game.r2", "game.gradient", "training.images"}
+    | {"game.augment", "game.augment_target", "game.augment_images"}
 )
 """Settings that may be others from some position on: no network and no order of images depends on them."""

@@ -143,6 +143,7 @@ def iterate(plan: Plan, players: Players, tally: Tally, dealt: Dealt) -> None:
             terms = game.recognition_terms(real, known, dealt.draws("recogniser", last))
         machine.step(players.optimisers["recogniser"], terms)
         tally.add(terms)
+    game.adapt()
     average(config, players, machine, dealt.share())
 
 
@@ -234,7 +235,8 @@ def draws(plan: Plan, stream: str, first: int) -> Values:
 def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
     """Every code's values for the images at positions ``first …``, and how the critic sees them."""
     seed, names = plan.config.training.seed, augmentations.named(plan.config.game.augment)
-    looks = augmentations.draw(names, seed, stream, first, count)
+    choose = plan.config.game.augment_target > 0
+    looks = augmentations.draw(names, seed, stream, first, count, choose)
     return plan.spec.draw(seed, stream, first, count) | looks
 
 

@@ -21,6 +21,7 @@ from gander import appraisal, health, mishaps, progress, provenance, report, run
 from gander import best as keeping
 from gander.appraisal import Appraisal
 from gander.config import Config, differences
+from gander.data import Data
 from gander.errors import ConfigError, Diverged
 from gander.pace import Pace
 from gander.plan import Plan, as_before, configured, make_plan
@@ -105,7 +106,7 @@ def play(
         run = runs.claimed(run)
         watch = replace(watch, run=run) if watch is not None else None
     with run.held() as hold:
-        table = Table(plan, players, run, hold, console, watch)
+        table = Table(plan, players, run, hold, console, watch, appraisal.held_out(plan, watch))
         if not resumed:
             run.begin(plan.config, provenance.of(plan))
         with mishaps.answered(plan, run):
@@ -133,6 +134,8 @@ class Table:
     hold: Hold
     console: progress.Console
     watch: Appraisal | None
+    held_out: Data | None = None
+    """Real images that are not trained on, for a look at whether the critic knows those that are by heart."""
     tally: Tally = field(default_factory=Tally)
     """What the next report will be made of."""
 
@@ -204,7 +207,7 @@ def _play(table: Table, deadline: float, pace: Pace) -> None:
             if save_now or line_now or sheet_now:
                 table.hold.check()
             if line_now:
-                before += write_line(plan, players, run, tally, before, bar, board)
+                before += write_line(table, before, bar, board)
                 tally.begin_again()
             if sheet_now:
                 sheets.write_samples(model_of(plan, players), run.samples)
@@ -251,34 +254,36 @@ def say_best(run: Run, console: progress.Console) -> None:
 
 
 # ---------------------------------------------------------------------- reports
-def write_line(
-    plan: Plan,
-    players: Players,
-    run: Run,
-    tally: Tally,
-    before: float,
-    bar: progress.Bar,
-    board: progress.Board,
-) -> float:
+def write_line(table: Table, before: float, bar: progress.Bar, board: progress.Board) -> float:
     """Writes and shows one line: terms, speed, information and health. Returns the seconds it covers."""
+    plan, players, tally = table.plan, table.players, table.tally
     terms = tally.means(plan.config, players.images_seen)
     seconds = time.monotonic() - tally.started
-    check = health.examine(model_of(plan, players), plan.images, players.images_seen)
+    model, seen = model_of(plan, players), players.images_seen
+    check = health.examine(model, plan.images, seen, table.held_out)
     line = {
-        "images_seen": players.images_seen,
+        "images_seen": seen,
         "seconds": round(before + seconds, 3),
         "threads": torch.get_num_threads(),
         "images_per_second": round(tally.images / max(seconds, 1e-9), 1),
         "terms": {name: round(value, 6) for name, value in terms.items()},
         "information": check.information,
         "ceilings": check.ceilings,
-        "health": check.signs,
+        "health": check.signs | adapted(players),
         "alarms": [alarm.name for alarm in check.alarms],
     }
-    run.append("log.jsonl", line)
+    table.run.append("log.jsonl", line)
     board.write(line)
     bar.show(line, check)
     return time.monotonic() - tally.started
+
+
+def adapted(players: Players) -> dict[str, float]:
+    """How often images are transformed and the sign it goes by, where that is adaptive."""
+    adaptive = players.game.adaptive
+    if adaptive is None:
+        return {}
+    return {f"augment_{name}": round(float(t), 4) for name, t in adaptive.tensors.items()}
 
 
 def _seconds_so_far(run: Run) -> float:

@@ -163,6 +163,7 @@ def _take(trial: Trial, turn: Turn) -> Terms:
     plan, players = trial.plan, trial.players
     terms = take_turns(trial.schedule, players.game, plan.machine, players.optimisers, turn)
     players.images_seen += plan.config.training.batch
+    players.game.adapt()
     average(plan.config, players, plan.machine)
     return terms
 
