@@ -38,6 +38,7 @@ CASES = {
     "gan": ("gan",),
     "gan one-stage": ("gan", "schedule=one-stage", "backbone=mlp"),
     "gan augmented": ("gan", "augment=flip,rotate,shift,cutout", "precision=bf16"),
+    "gan adaptive": ("gan", "augment=rotate,shift", "augment_target=0.1", "augment_images=96"),
     "gan penalised": ("gan", "precision=bf16", *PENALTIES),
     "cgan": ("cgan", "precision=bf16"),
     "cgan reuse": ("cgan", "schedule=reuse", "critic_norm=spectral"),

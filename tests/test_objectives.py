@@ -113,3 +113,19 @@ def test_losses_and_slopes_are_finite_however_sure_the_critic_is(objective):
 @everyone
 def test_each_says_what_it_is_in_one_line(objective):
     assert objective.about and "\n" not in objective.about
+
+
+@everyone
+def test_the_middle_is_where_real_and_generated_images_trade_places(objective):
+    """Reflected about it, with the two exchanged, the critic's loss is the same; so it is about every logit where only differences count."""
+    fake, real = 3 * torch.randn(2, 50, generator=torch.Generator().manual_seed(1))
+
+    def same(middle):
+        swapped = objective.critic(2 * middle - real, 2 * middle - fake)
+        return torch.allclose(swapped, objective.critic(fake, real), atol=1e-5)
+
+    found = {middle for middle in (-1.0, -0.5, 0.0, 0.5, 1.0) if same(middle)}
+    if objective.middle is None:
+        assert len(found) in (0, 5), f"it has a middle: state middle={found}"
+    else:
+        assert same(objective.middle) and len(found) < 5

@@ -24,6 +24,12 @@ WAYS = {
     "three critic steps": ("critic_steps=3", "gradient=1"),
     "decaying": ("decay=linear", "average_halflife=64"),
     "augmented": (f"augment={','.join(AUGMENTATIONS)}", "schedule=reuse", "critic_steps=2"),
+    "adaptive": (
+        "augment=flip,rotate",
+        "augment_target=0.1",
+        "augment_images=64",
+        "critic_steps=2",
+    ),
 }
 GAME = {"infogan": list(WAYS), "infogan-lsgan": ["alternate", "reuse"]}
 ALL = [(p, way) for p in config.preset_names() for way in GAME.get(p, ["alternate", "one-stage"])]

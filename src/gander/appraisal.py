@@ -182,7 +182,13 @@ def measured(appraisal: Appraisal, model: Model, names: list[str]) -> Evaluation
     n = appraisal.config.report.evaluate_n
     with undisturbed(appraisal.plan.machine.device):
         result = evaluation.measured(
-            model, appraisal.train, appraisal.test, metrics=names, n=n, seed=SEED
+            model,
+            appraisal.train,
+            appraisal.test,
+            metrics=names,
+            n=n,
+            seed=SEED,
+            learnt=appraisal.plan.images.split,
         )
     return replace(result, run=str(appraisal.run.path))
 

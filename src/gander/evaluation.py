@@ -95,8 +95,17 @@ def evaluate(
             f"{train.source} has images of shape {train.shape} and the run draws {loaded.card.shape} (channels, height, "
             f"width); give --data of that size."
         )
+    learnt = next((s for s in sources.SPLITS if asked.source.endswith(f":{s}")), "train")
     result = measured(
-        loaded, train, test, metrics=metrics, n=n, seed=seed, network=network, tell=tell
+        loaded,
+        train,
+        test,
+        metrics=metrics,
+        n=n,
+        seed=seed,
+        network=network,
+        tell=tell,
+        learnt=learnt,
     )
     result = replace(result, run=str(place.path))
     place.append("metrics.jsonl", line(result, loaded.images_seen, seed))
@@ -128,12 +137,13 @@ def measured(
     seed: int = 0,
     network: OwnNetwork | None = None,
     tell: Tell | None = None,
+    learnt: str = "train",
 ) -> Evaluation:
     """The figures of anything that draws, against the real images of two splits; nothing is written but the cache.
 
     Raises ``UseError`` where nothing at all can be measured because of the request, never because one metric does not apply.
     """
-    study = Study(painter, train, test, n, seed, network)
+    study = Study(painter, train, test, n, seed, network, learnt=learnt)
     figures: dict[str, Figure] = {}
     missing: dict[str, str] = {}
     cut = False

@@ -19,6 +19,7 @@ from gander.images import to_unit
 
 PASS = 256  # images judged at once
 SURE = 2.0  # standard errors from which a difference counts as one
+TOLD = 6.0  # standard errors: a share of anything smaller is mostly chance
 
 
 def on_real(critic: Critic, spec: CodeSpec, data: Data, rows: Tensor) -> Tensor:
@@ -67,9 +68,9 @@ class Gap:
 
     @property
     def told(self) -> bool:
-        """Whether drawn images score surely lower than training images; else there is nothing for a share to be of."""
+        """Whether drawn images score clearly lower than training images; else there is nothing for a share to be of."""
         whole, error = _difference(self.train, self.drawn)
-        return whole > SURE * error
+        return whole > TOLD * error
 
     @property
     def share(self) -> tuple[float, float]:

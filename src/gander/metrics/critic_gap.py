@@ -26,6 +26,10 @@ from gander.study import CannotMeasure, Figure, Study
 def measure(study: Study) -> dict[str, Figure]:
     """Three figures; without the share where the critic does not tell drawn images from training images."""
     study.held_out()
+    if study.learnt != "train":
+        raise CannotMeasure(
+            f"the run was trained on the split {study.learnt!r}, and so on images meant to be held out"
+        )
     critic, spec = study.model.critic, study.model.spec
     if critic is None:
         raise CannotMeasure("the critic's weights are not here")

@@ -92,6 +92,8 @@ class Study:
     """Name -> (C, H, W) uint8: what a metric wants looked at."""
     made: dict[str, Any] = field(default_factory=dict, repr=False)
     """What several metrics share, by name."""
+    learnt: str = "train"
+    """The split that the model was trained on."""
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """What ``make`` returns, made for the first metric that asks for it by that name and kept for the others."""
