@@ -36,7 +36,7 @@ ALARMS = {
     "by_heart": (
         "the critic knows its images by heart",
         "to it real images that it never saw are nearly as generated ones, so the generator hears of the training images alone",
-        "Try --set augment=rotate,scale,shift augment_target=0.6 (transformations that suit the images), or more images.",
+        "Try --set augment=rotate,scale,shift augment_target=0.3 (transformations that suit the images), or more images.",
     ),
     "dead_code": (
         "code {code} is dead",

@@ -65,12 +65,12 @@ class GameSettings:
     augment_target: float = setting(
         0.0,
         "how sure of real images the critic may become, the mean sign of its logits, before they are transformed more often, "
-        "as 0.6; 0 transforms every image always",
+        "as 0.3; 0 transforms every image always",
         0,
         1,
     )
     augment_images: int = setting(
-        50_000, "images within which the probability of a transformation can go from 0 to 1", 1
+        20_000, "images within which the probability of a transformation can go from 0 to 1", 1
     )
 
 
