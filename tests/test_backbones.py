@@ -46,7 +46,7 @@ every_size = pytest.mark.parametrize(
 
 
 def width(name):
-    return 12 if name == "mlp" else 4
+    return 12 if name in ("mlp", "maxout") else 4
 
 
 def a_generator(name, shape, condition=CONDITION):
@@ -266,7 +266,8 @@ def test_spectral_normalisation_bounds_every_layer_that_judges(name):
         for _ in range(60):
             critic(pictures(usual_shape(name)), critic.spec.reveal(values, values), real=True)
     critic.eval()
-    judges = [*critic.trunk.modules(), critic.judge, *critic.match.modules()]
+    judges = [*critic.trunk.modules(), *critic.judge.modules(), *critic.match.modules()]
+    judges += [*critic.joint.modules()] if critic.joint is not None else []
     layers = [layer for layer in judges if isinstance(layer, nn.Linear | nn.Conv2d)]
     assert layers
     for layer in layers:

@@ -75,6 +75,7 @@ def test_a_block_is_what_the_host_would_deal_at_each_position():
         single = stepping.Single(plan, first + i * 2 * batch)
         assert parts["share"][i] == single.share()
         assert {n: float(parts[f"rate/{n}"][i]) for n in single.rates()} == single.rates()
+        assert parts["momentum"][i] == single.momentum()
         for turn in range(2):
             real, known = single.batch(turn)
             rows = parts["rows"][i, turn]
@@ -102,7 +103,7 @@ def test_no_iteration_waits_for_a_value(preset, way, monkeypatch):
     monkeypatch.setattr(Engine, "records", property(lambda _: True))
     monkeypatch.setattr(Engine, "record", lambda self, body, state: body)
     monkeypatch.setattr(Engine, "adam", lambda self, p, *_: torch.optim.Adam(p, fused=True))
-    monkeypatch.setattr(Engine, "set_rate", lambda self, optimiser, rate: None)
+    monkeypatch.setattr(Engine, "set_rate", lambda *_: None)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     # on a processor one_hot looks whether its classes are in range, on a GPU it does not
     plain = F.one_hot
