@@ -23,9 +23,11 @@ WAYS = {
     "one-stage": ("schedule=one-stage",),
     "three critic steps": ("critic_steps=3", "gradient=1"),
     "decaying": ("decay=linear", "average_halflife=64"),
+    "descending": ("schedule=one-stage", "momentum_images=60", "shrink=1.1", "least_rate=0.05"),
     "augmented": (f"augment={','.join(AUGMENTATIONS)}", "schedule=reuse", "critic_steps=2"),
 }
 GAME = {"infogan": list(WAYS), "infogan-lsgan": ["alternate", "reuse"]}
+GAME |= {"gan-2014": ["alternate"], "cgan-2014": ["descending"]}
 ALL = [(p, way) for p in config.preset_names() for way in GAME.get(p, ["alternate", "one-stage"])]
 
 

@@ -1,4 +1,4 @@
-"""Maxout with dropout in the critic, ReLU in the generator: the networks of 2014 (Goodfellow et al.; Mirza & Osindero), 4 to 64 px.
+"""Maxout with dropout in the critic, ReLU in the generator: the networks of 2014 (Goodfellow et al.; Mirza & Osindero), 16 to 64 px.
 
 ``width`` is the critic's; the papers' is 240, and all else follows from it. The label of Mirza & Osindero has a hidden layer of its own in both
 networks: a code that is ``shown = "hidden"``. Inputs are scaled as theirs: a uniform code to unit variance, pixels to [0, 1], so that a dropped
@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-SIZES = (4, 64)
+SIZES = (16, 64)
 WIDTH = 240
 NORM = "none"
 KEPT_PIXELS, KEPT = 0.8, 0.5  # the share of a layer's inputs that dropout keeps
