@@ -29,8 +29,8 @@ RECIPES: dict[str, list[str]] = {
     "average": ["average_halflife=200000"],
     "adam": [
         "method=adam",
-        "critic_rate=1e-4",
-        "generator_rate=2e-4",
+        "critic_rate=4e-5",
+        "generator_rate=4e-4",
         "shrink=1",
         "average_halflife=100000",
     ],
@@ -72,14 +72,15 @@ def table(found: list[dict]) -> str:
     """A row for each run, then the mean of each group, beside what was published."""
     head = ["run", "seed", "`parzen`, best by validation", "σ", "at images", "`parzen`, last"]
     rows = [[*head, "hours", "published"]]
-    groups: dict[tuple[str, str, int], list[float]] = {}
+    groups: dict[tuple[str, str], list[float]] = {}
     for line in found:
-        group = (line["preset"], line["recipe"], line["images_seen"])
+        name = f"`{line['preset']}`, {line['recipe']}, {line['precision']}, {line['images_seen']:,} images"
+        group = (name, PUBLISHED[line["preset"]])
         best, last = (line[which]["metrics"]["parzen"] for which in ("best", "last"))
         groups.setdefault(group, []).append(best["value"])
         rows.append(
             [
-                f"`{line['preset']}`, {line['recipe']}, {line['images_seen']:,} images",
+                name,
                 str(line["seed"]),
                 f"{best['value']:.1f} ± {best['error']:.1f}",
                 best["about"].partition("σ ")[2].partition(",")[0],
@@ -89,11 +90,10 @@ def table(found: list[dict]) -> str:
                 PUBLISHED[line["preset"]],
             ]
         )
-    for (preset, recipe, images), values in groups.items():
+    for (name, published), values in groups.items():
         spread = f" ± {statistics.stdev(values):.1f} (sd)" if len(values) > 1 else ""
-        name = f"`{preset}`, {recipe}, {images:,} images, mean of {len(values)}"
         mean = f"{statistics.mean(values):.1f}{spread}"
-        rows.append([name, "", mean, "", "", "", "", PUBLISHED[preset]])
+        rows.append([f"{name}, mean of {len(values)}", "", mean, "", "", "", "", published])
     for name in ("real training images", "k-means centroids") * bool(found):
         figures = found[0]["best"]["metrics"]
         about = {"real training images": figures["parzen"]["floor"]}

@@ -44,7 +44,7 @@ class Generator(nn.Module):
             x = torch.cat([x, self.beside(condition)], dim=1)
         x = self.drop(x.relu())
         x = self.drop(self.middle(x).relu())
-        images: Tensor = 2 * self.leave(x).sigmoid() - 1
+        images: Tensor = (self.leave(x) / 2).tanh()  # the logistic function, from -1 to 1
         return images.view(-1, *self.shape)
 
 
