@@ -8,7 +8,7 @@ from gander import engine
 from gander.engine import check_weights, find_device
 from gander.errors import ConfigError, Diverged
 from gander.momentum import Momentum
-from gander.players import make_players
+from gander.players import make_players, state
 from gander.stepping import Tally, batch_at, draws, step
 
 
@@ -41,6 +41,17 @@ def test_a_step_touches_only_its_own_player():
     machine.step(adam, {"a": yours(mine(torch.ones(2, 3))).sum(), "b": mine.weight.sum()})
     assert not torch.equal(before[0], mine.weight) and torch.equal(before[1], yours.weight)
     assert (yours.weight.grad == 7).all() and yours.bias.grad is None
+
+
+@pytest.mark.parametrize(
+    ("method", "kept"), [("adam", {"step", "exp_avg", "exp_avg_sq"}), ("sgd", {"velocity"})]
+)
+def test_everybody_learns_by_the_method_asked_for(method, kept):
+    players = make_players(plan := tiny.plan("infogan-lsgan", f"method={method}"))
+    step(plan, players, Tally())
+    names = [name.split(".") for name in state(players) if name.startswith("optimiser.")]
+    assert {who for _, who, *_ in names} == {"critic", "generator", "recogniser"}
+    assert all({n[-1] for n in names if n[1] == who} == kept for who in players.optimisers)
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["numbers", "tensors"])
