@@ -46,7 +46,7 @@ every_size = pytest.mark.parametrize(
 
 
 def width(name):
-    return 12 if name == "mlp" else 4
+    return 12 if name in ("mlp", "maxout") else 4
 
 
 def a_generator(name, shape, condition=CONDITION):
@@ -222,6 +222,7 @@ def test_noise_and_condition_each_change_the_image(name):
 
 
 # ---------------------------------------------------------------------- the critic on top
+HIDDEN = "digit:given,shown=hidden"
 LINE = "noise:gaussian(5) digit:given,shown,recognised c1:uniform,recognised"
 
 
@@ -266,7 +267,8 @@ def test_spectral_normalisation_bounds_every_layer_that_judges(name):
         for _ in range(60):
             critic(pictures(usual_shape(name)), critic.spec.reveal(values, values), real=True)
     critic.eval()
-    judges = [*critic.trunk.modules(), critic.judge, *critic.match.modules()]
+    judges = [*critic.trunk.modules(), *critic.judge.modules(), *critic.match.modules()]
+    judges += [*critic.joint.modules()] if critic.joint is not None else []
     layers = [layer for layer in judges if isinstance(layer, nn.Linear | nn.Conv2d)]
     assert layers
     for layer in layers:
@@ -297,3 +299,39 @@ def test_only_batch_normalisation_keeps_statistics_and_it_keeps_real_and_fake_ap
     for module, old in zip(norms, middle, strict=True):
         for key, value in module.named_buffers():
             assert torch.equal(value, old[key]) == key.startswith("real")
+
+
+# ---------------------------------------------------------------------- the networks of 2014
+def test_maxout_has_the_layers_of_the_papers():
+    """Goodfellow et al. (2014) and Mirza & Osindero (2014), at 28 px and the backbone's own width."""
+    networks, published = backbones.find("maxout"), {}
+    for line, condition in (("noise:uniform(100)", 0), (f"noise:uniform(100) {HIDDEN}", 10)):
+        spec = CodeSpec.parse(line).resolve({"digit": Categorical(10)}, "digit")
+        generator = networks.Generator(100, condition, (1, 28, 28), networks.WIDTH)
+        critic = Critic(spec, networks.Trunk, (1, 28, 28), networks.WIDTH, networks.NORM)
+        published[condition] = [
+            sorted(tuple(p.shape) for p in network.parameters() if p.dim() == 2)
+            for network in (generator, critic)
+        ]
+    assert published[0] == [
+        [(784, 1200), (1200, 100), (1200, 1200)],
+        [(1, 240), (5 * 240, 240), (5 * 240, 784)],
+    ]
+    assert published[10] == [
+        [(200, 100), (784, 1200), (1000, 10), (1200, 1200)],
+        [(1, 240), (5 * 50, 10), (4 * 240, 240 + 50), (5 * 240, 784)],
+    ]
+
+
+def test_maxout_is_the_largest_of_its_pieces_and_drops_black_pixels():
+    trunk = a_trunk("maxout", (1, 16, 16), normed=False).eval()
+    images = pictures((1, 16, 16))
+    linear = trunk.layer.linear
+    pieces = [
+        ((images.flatten(1) + 1) / 2) @ w.T + b
+        for w, b in zip(linear.weight.chunk(5), linear.bias.chunk(5), strict=True)
+    ]
+    torch.testing.assert_close(trunk(images), torch.stack(pieces).amax(0))
+    black = torch.full((ROWS, 1, 16, 16), -1.0)
+    assert torch.equal(trunk.train()(black), trunk.eval()(black))
+    assert not torch.equal(trunk.train()(images), trunk.eval()(images))

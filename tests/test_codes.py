@@ -10,7 +10,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gander.codes import Code, CodeSpec, Fed, Learns, Scored, Shown
+from gander.codes import BEHIND, Code, CodeSpec, Fed, Learns, Scored, Shown
 from gander.errors import CodeError
 from gander.kinds import Binary, Categorical, Circular, Gaussian, Uniform
 
@@ -69,7 +69,7 @@ def test_every_combination_is_allowed_or_refused_with_its_reason(
         reason = "nothing to show beside a real image"
     elif column and not shown and not weight:
         reason = "the generator may ignore it"
-    elif shown not in (None, "projection") and weight:
+    elif shown not in (None, *BEHIND) and weight:
         reason = "the recogniser would read it from what it was shown"
     elif kind is None and not column and not frequencies:
         reason = "needs a kind"
@@ -264,7 +264,9 @@ def test_the_short_forms_mean_what_they_say(line, tables):
 @pytest.mark.parametrize("shown", [None, *get_args(Shown)])
 def test_the_generator_gets_a_code_as_told_or_as_the_critic_does(shown, fed):
     code = Code("c", given="digit", shown=shown, recognised=float(shown is None), fed=fed)
-    default = {"projection": "normalisation", None: "concat"}.get(shown, shown)
+    default = {"projection": "normalisation", "hidden": "normalisation", None: "concat"}.get(
+        shown, shown
+    )
     assert code.enters == (fed or default)
 
 

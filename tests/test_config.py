@@ -41,7 +41,8 @@ def another(section, name):
     if kind is str:
         return "elsewhere"
     if kind is float:
-        return setting.default / 2 or 0.125
+        low = setting.metadata["least"] or 0
+        return (setting.default + low) / 2 if setting.default > low else low + 0.125
     return setting.default + 3
 
 

@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gander.data import Data, cifar10, load, sources, sprites
+import tiny
+from gander.data import Data, cifar10, load, sources, sprites, whole
 from gander.errors import DataError
 
 OFFLINE = ("glyphs", "letters", "digits", "sprites")
@@ -160,6 +163,27 @@ def test_importing_data_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+BAD_ROWS = ["", "5", ":5:2", "9:9", "7:3", "0:99999", "-99999:5", "a:b", "1.5:3"]
+ENDS = st.integers(-100, 100) | st.none()
+
+
+@given(ENDS, ENDS)
+def test_rows_of_a_split_are_those_that_python_means(first, last):
+    everything = load(tiny.source())
+    said = f"train[{'' if first is None else first}:{'' if last is None else last}]"
+    count, rows = len(everything), range(len(everything))[first:last]
+    if not rows or any(end is not None and abs(end) > count for end in (first, last)):
+        with pytest.raises(DataError, match="names no rows"):
+            load(f"{tiny.source()}:{said}")
+        return
+    part = load(f"{tiny.source()}:{said}", limit=40)
+    assert (part.source, part.split) == (tiny.source(), said)
+    assert torch.equal(part.images, everything.images[rows][:40])
+    for name, column in part.columns.items():
+        assert torch.equal(column.values, everything.columns[name].values[rows][:40])
+    assert whole(f"{tiny.source()}:{said}") == whole(tiny.source()) == tiny.source()
+
+
 @pytest.mark.parametrize(
     ("spec", "options", "words"),
     [
@@ -171,6 +195,7 @@ def test_importing_data_imports_nothing_heavy():
         ("glyphs:trian", {}, "Did you mean 'train'"),
         ("glyphs:", {}, "is not a split"),
         ("glyphs", {"split": "val"}, "Valid: train, test, all"),
+        *((f"{tiny.source()}:train[{rows}]", {}, "names no rows of the ") for rows in BAD_ROWS),
         ("glyphs", {"size": 8}, "16 to 128"),
         ("sprites", {"size": 16}, "32 to 128"),
         ("digits", {"size": 2}, "4 to 512"),

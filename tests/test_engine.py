@@ -7,7 +7,8 @@ import tiny
 from gander import engine
 from gander.engine import check_weights, find_device
 from gander.errors import ConfigError, Diverged
-from gander.players import make_players
+from gander.momentum import Momentum
+from gander.players import make_players, state
 from gander.stepping import Tally, batch_at, draws, step
 
 
@@ -40,6 +41,39 @@ def test_a_step_touches_only_its_own_player():
     machine.step(adam, {"a": yours(mine(torch.ones(2, 3))).sum(), "b": mine.weight.sum()})
     assert not torch.equal(before[0], mine.weight) and torch.equal(before[1], yours.weight)
     assert (yours.weight.grad == 7).all() and yours.bias.grad is None
+
+
+@pytest.mark.parametrize(
+    ("method", "kept"), [("adam", {"step", "exp_avg", "exp_avg_sq"}), ("sgd", {"velocity"})]
+)
+def test_everybody_learns_by_the_method_asked_for(method, kept):
+    players = make_players(plan := tiny.plan("infogan-lsgan", f"method={method}"))
+    step(plan, players, Tally())
+    names = [name.split(".") for name in state(players) if name.startswith("optimiser.")]
+    assert {who for _, who, *_ in names} == {"critic", "generator", "recogniser"}
+    assert all({n[-1] for n in names if n[1] == who} == kept for who in players.optimisers)
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["numbers", "tensors"])
+def test_descent_with_momentum_is_that_of_the_textbook_at_every_rate(held):
+    """Also with both numbers in tensors, as a GPU records them."""
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(n, generator=generator, dtype=torch.float64) for n in (3, 5)]
+    parameters = [torch.nn.Parameter(w.clone()) for w in weights]
+    velocity = [torch.zeros_like(w) for w in weights]
+    numbers = [torch.tensor(x, dtype=torch.float64) if held else x for x in (0.1, 0.5)]
+    machine, own = engine.start("cpu", "fp32", 1), Momentum(parameters, *numbers)
+    for turn in range(5):
+        rate, momentum = 0.1 / (turn + 1), 0.5 + 0.1 * turn
+        machine.set_rate(own, rate, momentum)
+        assert isinstance(own.param_groups[0]["lr"], torch.Tensor) == held
+        for i, p in enumerate(parameters):
+            p.grad = torch.randn(p.shape, generator=generator, dtype=torch.float64)
+            velocity[i] = momentum * velocity[i] - rate * p.grad
+            weights[i] = weights[i] + velocity[i]
+        own.step()
+        for p, w in zip(parameters, weights, strict=True):
+            torch.testing.assert_close(p.detach(), w)
 
 
 @pytest.mark.parametrize("backbone", ["dcgan", "article", "mlp"])

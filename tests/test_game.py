@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from gander import backbones, config
-from gander.codes import CodeSpec, Scored, Shown
+from gander.codes import BEHIND, CodeSpec, Scored, Shown
 from gander.conditioning import SteeredGenerator
 from gander.critic import Critic
 from gander.errors import CodeError
@@ -31,7 +31,7 @@ COLUMNS = {
     "pose": Gaussian(2),
 }
 FORMS = get_args(Shown)
-AT_INPUT = tuple(form for form in FORMS if form != "projection")
+AT_INPUT = tuple(form for form in FORMS if form not in BEHIND)
 SCORED = get_args(Scored)
 PLAYED = ("mlp", "dcgan")  # without and with statistics of the batch; neither draws dropout
 FAMILY = {
@@ -218,6 +218,14 @@ def one_hot(digits):
     return torch.eye(3)[digits]
 
 
+def hidden_by_hand(game, images, told):
+    """The logit of features beside a layer of what is told, under one that joins them."""
+    joint, features = game.critic.joint, game.critic.trunk(images)
+    beside = F.leaky_relu(told @ joint.beside.weight.T + joint.beside.bias, 0.2)
+    both = torch.cat([features, beside], dim=1) @ joint.both.weight.T + joint.both.bias
+    return game.critic.judge(F.leaky_relu(both, 0.2)).squeeze(1)
+
+
 def conditioned_by_hand(game, form, noise, digits):
     """The generator's image of ``digits`` and the critic's logit on (images, digits), as published."""
     rows = range(len(digits))
@@ -227,7 +235,7 @@ def conditioned_by_hand(game, form, noise, digits):
         return table.weight[:, digits[i]]
 
     def G():
-        if form == "projection":
+        if form in BEHIND:
             return game.generator.body(noise, one_hot(digits))
         if form == "concat":
             latent = torch.cat([noise, one_hot(digits)], dim=1)
@@ -243,6 +251,8 @@ def conditioned_by_hand(game, form, noise, digits):
             scale = features.shape[1] ** -0.5
             matched = [scale * features[i] @ row_of(game.critic.match["digit"], i) for i in rows]
             return game.critic.judge(features).squeeze(1) + torch.stack(matched)
+        if form == "hidden":
+            return hidden_by_hand(game, images, one_hot(digits))
         if form == "concat":
             planes = torch.zeros(len(digits), 3, *SHAPE[1:])
             for i in rows:
@@ -287,6 +297,8 @@ def test_every_kind_of_column_enters_by_every_form(form, column):
         condition = told
         features = game.critic.trunk(real)
         extra = (features * game.critic.match[column](told)).sum(1) * features.shape[1] ** -0.5
+    elif form == "hidden":
+        condition = told
     elif form == "concat":
         latent = [noise, told]
         images = torch.cat([real, told[:, :, None, None] * torch.ones(SHAPE[1:])], dim=1)
@@ -300,7 +312,9 @@ def test_every_kind_of_column_enters_by_every_form(form, column):
     by_hand = game.generator.body(torch.cat(latent, dim=1), condition)
     torch.testing.assert_close(game.generator(values), by_hand)
     verdict = game.critic(real, game.spec.reveal(values, known), real=True)
-    torch.testing.assert_close(verdict.logit, judge(game, images) + extra)
+    hidden = form == "hidden"
+    seen = hidden_by_hand(game, images, told) if hidden else judge(game, images) + extra
+    torch.testing.assert_close(verdict.logit, seen)
 
 
 # ---------------------------------------------------------------------- the recogniser
@@ -617,17 +631,22 @@ def test_a_row_without_a_label_is_judged_without_it(form, column, norm):
     images, extra = real, game.critic.entry.channels - SHAPE[0]
     if form in ("concat", "embed"):
         images = torch.cat([real, torch.zeros(ROWS, extra, *SHAPE[1:])], dim=1)
-    plain = judge(game, images)
+    bare = torch.zeros(ROWS, COLUMNS[column].width)
+    hidden = form == "hidden"
+    plain = hidden_by_hand(game, images, bare) if hidden else judge(game, images)
     torch.testing.assert_close(one[MISSING_ROWS], plain[MISSING_ROWS], rtol=1e-5, atol=1e-6)
 
 
 # ---------------------------------------------------------------------- the recogniser cannot cheat
 @pytest.mark.parametrize("backbone", backbones.names())
-@pytest.mark.parametrize("column", COLUMNS)
-def test_a_projected_code_never_reaches_the_recogniser(column, backbone):
+@pytest.mark.parametrize(
+    ("column", "form"), [*((c, "projection") for c in COLUMNS), ("digit", "hidden")]
+)
+def test_a_code_shown_behind_the_trunk_never_reaches_the_recogniser(column, form, backbone):
     side = max(16, backbones.find(backbone).SIZES[0])
     shape = (1, side, side)
-    game = play(f"noise:gaussian(5) {column}:given,shown,recognised", backbone, shape=shape)
+    line = f"noise:gaussian(5) {column}:given,shown={form},recognised"
+    game = play(line, backbone, shape=shape)
     game.critic.eval()
     images = torch.rand(ROWS, *shape)
     told = [

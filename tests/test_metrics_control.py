@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import tiny
-from gander import judge, metrics, rng
+from gander import history, judge, metrics, rng
 from gander.codes import CodeSpec
 from gander.data import Column, Data, taken
 from gander.kinds import Categorical, Uniform
@@ -288,14 +288,14 @@ def blobs(count, seed):
 
 @pytest.fixture
 def blob_figures(monkeypatch, tmp_path):
-    """The two figures of a painter of blobs, of 300 centres instead of 10,000."""
+    """The figures of a painter of blobs, of 300 centres instead of 10,000."""
     monkeypatch.setenv("GANDER_CACHE", str(tmp_path))
     monkeypatch.setattr(parzen, "CENTRES", 300)
     monkeypatch.setattr("gander.metrics.parzen.CENTRES", 300)
     train = Data("blobs", "blobs", "train", blobs(1800, 0), {}, None, ())
-    test = Data("blobs", "blobs", "test", blobs(500, 1), {}, None, ())
 
-    def measured(paint):
+    def measured(paint, seed=1):
+        test = Data("blobs", "blobs", "test", blobs(500, seed), {}, None, ())
         painter = Painter(CodeSpec.parse("noise:gaussian(2)"), lambda values: paint(train))
         return metrics.find("parzen")(Study(painter, train, test, 20))
 
@@ -332,12 +332,21 @@ def test_rows_in_many_pieces_are_the_same_rows(monkeypatch):
     assert torch.allclose(parzen.log_likelihood(images, centres, parzen.SIGMAS), whole)
 
 
+def test_when_to_stop_is_chosen_without_a_look_at_the_test_images(blob_figures):
+    one, other = (blob_figures(lambda train: train.images[:300], seed) for seed in (1, 2))
+    assert one["parzen_validation"] == other["parzen_validation"]
+    assert one["parzen"].value != other["parzen"].value
+    assert history.DIRECTIONS["parzen_validation"] == "higher"
+
+
 def test_real_images_score_their_floor_and_k_means_more(blob_figures):
     found = blob_figures(
         lambda train: (parzen.real_centres(train) * 255).round().byte().view(-1, 1, SIDE, SIDE)
     )
     figure = found["parzen"]
     assert figure.value == pytest.approx(figure.floor, abs=1e-3)
+    held = found["parzen_validation"]
+    assert held.value == pytest.approx(held.floor, abs=1e-3)
     assert figure.ratio is None  # a log-likelihood has no zero
     assert found["parzen_k_means"].value > figure.floor + figure.error
     assert found["parzen_k_means"].floor == figure.floor and figure.ceiling is None

@@ -23,6 +23,7 @@ MEMBERS = {
     "acgan": ("acgan",),
     "infogan": ("infogan",),
     "infogan-lsgan": ("infogan-lsgan",),  # dropout, two critic steps, a third optimiser
+    "cgan-2014": ("cgan-2014", "momentum_images=300", "shrink=1.02", "least_rate=0.04"),
     "penalised": (
         "acgan-infogan",
         *("critic_norm=spectral", "r1=0.1", "r2=0.1", "gradient=1", "average_halflife=100"),

@@ -23,6 +23,7 @@ WAYS = {
     "one-stage": ("schedule=one-stage",),
     "three critic steps": ("critic_steps=3", "gradient=1"),
     "decaying": ("decay=linear", "average_halflife=64"),
+    "descending": ("schedule=one-stage", "momentum_images=60", "shrink=1.1", "least_rate=0.05"),
     "augmented": (f"augment={','.join(AUGMENTATIONS)}", "schedule=reuse", "critic_steps=2"),
     "adaptive": (
         "augment=flip,rotate",
@@ -32,6 +33,7 @@ WAYS = {
     ),
 }
 GAME = {"infogan": list(WAYS), "infogan-lsgan": ["alternate", "reuse"]}
+GAME |= {"gan-2014": ["alternate"], "cgan-2014": ["descending"]}
 ALL = [(p, way) for p in config.preset_names() for way in GAME.get(p, ["alternate", "one-stage"])]
 
 
@@ -81,6 +83,7 @@ def test_a_block_is_what_the_host_would_deal_at_each_position():
         single = stepping.Single(plan, first + i * 2 * batch)
         assert parts["share"][i] == single.share()
         assert {n: float(parts[f"rate/{n}"][i]) for n in single.rates()} == single.rates()
+        assert parts["momentum"][i] == single.momentum()
         for turn in range(2):
             real, known = single.batch(turn)
             rows = parts["rows"][i, turn]
@@ -108,7 +111,7 @@ def test_no_iteration_waits_for_a_value(preset, way, monkeypatch):
     monkeypatch.setattr(Engine, "records", property(lambda _: True))
     monkeypatch.setattr(Engine, "record", lambda self, body, state: body)
     monkeypatch.setattr(Engine, "adam", lambda self, p, *_: torch.optim.Adam(p, fused=True))
-    monkeypatch.setattr(Engine, "set_rate", lambda self, optimiser, rate: None)
+    monkeypatch.setattr(Engine, "set_rate", lambda *_: None)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     # on a processor one_hot looks whether its classes are in range, on a GPU it does not
     plain = F.one_hot

@@ -12,7 +12,7 @@ import tiny
 from gander import rng, stepping
 from gander.players import average, make_players
 from gander.runs import Run
-from gander.stepping import Tally, batch_at, draws, order, rates, step
+from gander.stepping import Tally, batch_at, draws, momentum, order, rates, step
 
 small = st.integers(1, 40)
 
@@ -149,6 +149,25 @@ def test_linear_decay_holds_every_rate_for_half_the_run_and_ends_at_zero(decay):
             "generator": pytest.approx(settings.generator_rate * scale),
             "recogniser": pytest.approx(settings.recogniser_rate * scale),
         }
+
+
+@pytest.mark.parametrize("critic_steps", [1, 2])
+def test_rates_shrink_with_every_iteration_down_to_the_least_and_momentum_goes_on_a_line(
+    critic_steps,
+):
+    settings = ("shrink=1.5", "least_rate=0.01", "critic_rate=0.2", "generator_rate=0.1")
+    ramp = ("momentum=0.2", "momentum_end=0.8", "momentum_images=960")
+    plan = tiny.plan("gan-2014", *settings, *ramp, f"critic_steps={critic_steps}")
+    each = tiny.BATCH * critic_steps
+    expected = {"critic": 0.2, "generator": 0.1}
+    for taken in range(12):
+        assert rates(plan, taken * each) == pytest.approx(expected)
+        expected = {who: max(0.01, rate / 1.5) for who, rate in expected.items()}
+    assert min(expected.values()) == 0.01
+    found = [momentum(plan.config, seen) for seen in (0, 240, 480, 960, 10**9)]
+    assert found == pytest.approx([0.2, 0.35, 0.5, 0.8, 0.8])
+    still = tiny.plan("gan-2014", *ramp[:2], "momentum_images=0").config
+    assert [momentum(still, seen) for seen in (0, 10**9)] == [0.2, 0.2]
 
 
 # ---------------------------------------------------------------------- the moving average

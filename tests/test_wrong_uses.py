@@ -82,7 +82,7 @@ train gan --set precision=fp8 | 'fp8' | auto, fp32, bf16 | Valid
 train gan --set precision=3 | '3' | auto, fp32, bf16 | Valid
 train gan --set schedule=altrnate | 'altrnate' | alternate, reuse, one-stage | Did you mean 'alternate'
 train gan --set objective=hing | 'hing' | hinge, wasserstein | Did you mean 'hinge'
-train gan --set backbone=dcgn | 'dcgn' | dcgan, mlp | Did you mean 'dcgan'
+train gan --set backbone=dcgn | 'dcgn' | dcgan, maxout, mlp | Did you mean 'dcgan'
 train gan --set critic_norm=bach | 'bach' | auto, batch, spectral, none | Did you mean 'batch'
 train gan --set recogniser=heds | 'heds' | critic, heads, joint | Did you mean 'heads'
 train gan --set best=5 | given 5 | text | best='5'
@@ -116,7 +116,7 @@ train gan --set 'codes=n:gaussian(2) digit:given' | 'digit' | recognised | add s
 train gan --set 'codes=n:gaussian(2) digit:shown' | 'digit' | COLUMN | add given
 train gan --set 'codes=n:gaussian(2) digit:given,shown=concat,recognised' | 'digit' | 'projection' | show it by
 train gan --set 'codes=n:gaussian(2) a:given=label,shown=concat b:given=label,recognised' | 'b' | 'projection' | show it by
-train gan --set 'codes=n:gaussian(2) digit:given,shown=everywhere' | 'everywhere' | projection, concat, multiply, embed | Valid
+train gan --set 'codes=n:gaussian(2) digit:given,shown=everywhere' | 'everywhere' | projection, hidden, concat, multiply, embed | Valid
 train gan --set 'codes=n:gaussian(2) digit:given,fed=multply,recognised' | 'multply' | concat, multiply | Did you mean 'multiply'
 train gan --set 'codes=n:gaussian(2) digit:given,recognised=-2' | -2 | 0 or more | recognised=0.1
 train gan --set 'codes=n:gaussian(2) digit:given,recognised=lots' | 'lots' | 0 or more | recognised=0.1

@@ -32,7 +32,9 @@ from gander.kinds import Kind
 Values = dict[str, Tensor]
 """Code name -> values (B, *S)."""
 
-Shown = Literal["projection", "concat", "multiply", "embed"]
+Shown = Literal["projection", "hidden", "concat", "multiply", "embed"]
+BEHIND = ("projection", "hidden")
+"""Ways to be shown behind the trunk, where the recogniser, which reads the trunk's features, cannot look."""
 Fed = Literal["concat", "multiply", "embed", "normalisation"]
 Learns = Literal["real", "both"]
 Scored = Literal["likelihood", "profile", "elementwise"]
@@ -56,11 +58,11 @@ class Code:
     given: str | None = None
     """The data set's column that supplies it; "label" means the main one."""
     shown: Shown | None = None
-    """How the critic sees it; `projection` after the trunk (Miyato & Koyama, 2018), the others at its input."""
+    """How the critic sees it; `projection` (Miyato & Koyama, 2018) and `hidden` (Mirza & Osindero, 2014) behind the trunk, the others at its input."""
     recognised: float = 0.0
     """λ, the weight of reading it back."""
     fed: Fed | None = None
-    """How the generator gets it; default: `normalisation` for what is shown by projection, else as it is shown, else `concat`."""
+    """How the generator gets it; default: `normalisation` for what is shown behind the trunk, else as it is shown, else `concat`."""
     learns: Learns = "real"
     """For a given code: whether its recogniser learns from real images alone, or from fakes too (ACGAN's own recipe)."""
     scored: Scored = "likelihood"
@@ -98,7 +100,7 @@ class Code:
                 f"{say} is given, but the critic neither sees it (shown) nor must read it back "
                 f"(recognised), so the generator may ignore it; add shown or recognised, as {self.name}:given,shown."
             )
-        if self.shown not in (None, "projection") and self.recognised:
+        if self.at_input and self.recognised:
             raise CodeError(_cheats(self.name, self.shown))
         if self.kind is None and self.given is None and self.frequencies is None:
             raise CodeError(
@@ -110,9 +112,14 @@ class Code:
         """How the generator gets it, the default resolved."""
         if self.fed is not None:
             return self.fed
-        if self.shown == "projection":
+        if self.shown == "projection" or self.shown == "hidden":
             return "normalisation"
         return self.shown or "concat"
+
+    @property
+    def at_input(self) -> bool:
+        """Whether it is shown at the trunk's input."""
+        return self.shown is not None and self.shown not in BEHIND
 
     @property
     def is_noise(self) -> bool:
@@ -176,7 +183,7 @@ class CodeSpec:
                 "a code is fed by 'multiply', an embedding times the noise, but there is no noise; "
                 "add noise:gaussian(100)."
             )
-        at_input = {c.given: c for c in self.codes if c.shown not in (None, "projection")}
+        at_input = {c.given: c for c in self.codes if c.at_input}
         for code in self.recognised:
             if code.given in at_input:
                 raise CodeError(_cheats(code.name, at_input[code.given].shown))

@@ -1,10 +1,11 @@
-"""How a code reaches the two networks: the three published forms of CGAN, and the modern one.
+"""How a code reaches the two networks: the published forms of CGAN, and the modern one.
 
                  generator                                     critic
     concat       encoding beside the noise, (B, z + K)         K constant planes beside the image, (B, C + K, H, W)
     multiply     embedding times the noise, element by element embedding of C·H·W times the flattened image
     embed        embedding beside the noise                    embedding as one extra image plane, (B, C + 1, H, W)
     projection   conditional normalisation in every layer      <embedding, features> added to the logit
+    hidden       as projection                                 a hidden layer of its own beside the trunk's features, under a joint one
 
 An embedding is a linear map of the encoding, so that numbers and multi-label rows enter by the same doors as classes.
 """
@@ -100,7 +101,7 @@ class CriticInput(nn.Module):
 
     def __init__(self, spec: CodeSpec, shape: Shape) -> None:
         super().__init__()
-        self.codes = tuple(c for c in spec.codes if c.shown not in (None, "projection"))
+        self.codes = tuple(c for c in spec.codes if c.at_input)
         channels, height, width = shape
         pixels = height * width
         self.embeddings = ByName()

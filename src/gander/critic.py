@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -38,11 +40,29 @@ class Reader(nn.Module):
         return params
 
 
+class Joint(nn.Module):
+    """A hidden layer of what is shown there, beside the trunk's features and under a layer that joins the two.
+
+    Features (B, F) and encodings (B, W) -> (B, ``features``). A backbone may have its own as ``Trunk.Joint``, also without a condition (W = 0).
+    """
+
+    def __init__(self, features: int, condition: int) -> None:
+        super().__init__()
+        self.features = features
+        hidden = -(-features // 4)
+        self.beside = nn.Linear(condition, hidden)
+        self.both = nn.Linear(features + hidden, features)
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        beside = leaky_relu(self.beside(condition), 0.2)
+        return leaky_relu(self.both(torch.cat([features, beside], dim=1)), 0.2)
+
+
 class Critic(nn.Module):
     """Judge and recogniser on a shared trunk.
 
     The recogniser reads the trunk's features. Codes shown at the trunk's input may not be recognised (``Code`` refuses),
-    and a projected code joins after the features, in the judge alone: so nothing shown can reach the recogniser.
+    and a code shown behind the trunk joins after the features, for the judge alone: so nothing shown can reach the recogniser.
     """
 
     mixes_rows: bool
@@ -56,7 +76,12 @@ class Critic(nn.Module):
         self.entry = CriticInput(spec, shape)
         self.trunk = build(self.entry.channels, shape[1:], width, norm == "batch")
         features = int(self.trunk.features)  # type: ignore[arg-type]
-        self.judge = nn.Linear(features, 1)
+        self.hidden = tuple(c for c in spec.codes if c.shown == "hidden")
+        condition = sum(code.resolved.width for code in self.hidden)
+        join = getattr(build, "Joint", Joint if condition else None)
+        self.joint: nn.Module | None = join(features, condition) if join else None
+        joined = features if self.joint is None else int(self.joint.features)
+        self.judge = nn.Linear(joined, 1)
         self.scale = (
             features**-0.5
         )  # an inner product of F features would move √F times as fast as they do
@@ -69,7 +94,8 @@ class Critic(nn.Module):
         )
         self.mixes_rows = any(isinstance(m, SplitNorm | _BatchNorm) for m in self.modules())
         if norm == "spectral":
-            for module in [*self.trunk.modules(), self.judge, *self.match.modules()]:
+            joint = [] if self.joint is None else self.joint.modules()
+            for module in [*self.trunk.modules(), *joint, self.judge, *self.match.modules()]:
                 if isinstance(module, nn.Linear | nn.Conv2d):
                     spectral_norm(module)
 
@@ -79,7 +105,7 @@ class Critic(nn.Module):
         """(B, C, H, W) and what is shown beside it. Without ``trunk_feels`` the recogniser's gradient stops at its head."""
         look_at(self, real)
         features = self.trunk(self.entry(images, told))
-        logit = self.judge(features).squeeze(1)
+        logit = self.judge(self._joined(features, told)).squeeze(1)
         for name, match in self.match.items():
             encoding, known = told[name]
             logit = logit + (features * match(encoding) * known).sum(1) * self.scale
@@ -87,3 +113,11 @@ class Critic(nn.Module):
             return Verdict(logit.float(), features[:, :0].float())
         params = self.reader(features if trunk_feels else features.detach())
         return Verdict(logit.float(), params.float())
+
+    def _joined(self, features: Tensor, told: dict[str, Told]) -> Tensor:
+        """What the judge looks at. A row that lacks its label shows zeros."""
+        if self.joint is None:
+            return features
+        shown = [told[code.name].encoding * told[code.name].known for code in self.hidden]
+        joined: Tensor = self.joint(features, torch.cat(shown, dim=1) if shown else features[:, :0])
+        return joined

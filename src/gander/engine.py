@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from gander.errors import ConfigError, Diverged
+from gander.momentum import Momentum
 
 CHANNELS_LAST = torch.channels_last
 Precision = Literal["fp32", "bf16"]
@@ -106,13 +107,27 @@ class Engine:
             parameters, lr=held, betas=betas, fused=fused, capturable=self.records
         )
 
-    def set_rate(self, optimiser: torch.optim.Optimizer, rate: float | Tensor) -> None:
-        """The learning rate of an optimiser's next steps."""
+    def momentum(
+        self, parameters: Sequence[nn.Parameter], rate: float, momentum: float
+    ) -> Momentum:
+        """Gradient descent with momentum over one player's parameters; where iterations are recorded both numbers are tensors."""
+        held = [
+            torch.tensor(x, device=self.device) if self.records else x for x in (rate, momentum)
+        ]
+        return Momentum(parameters, *held)
+
+    def set_rate(
+        self, optimiser: torch.optim.Optimizer, rate: float | Tensor, momentum: float | Tensor = 0.0
+    ) -> None:
+        """The learning rate of an optimiser's next steps, and their momentum where it has one."""
         for group in optimiser.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].copy_(rate) if isinstance(rate, Tensor) else group["lr"].fill_(rate)
-            else:
-                group["lr"] = float(rate)
+            for name, value in (("lr", rate), ("momentum", momentum)):
+                if isinstance(group.get(name), Tensor):
+                    group[name].copy_(value) if isinstance(value, Tensor) else group[name].fill_(
+                        value
+                    )
+                elif name in group:
+                    group[name] = float(value)
 
     def blend(self, slow: list[Tensor], live: list[Tensor], share: float | Tensor) -> None:
         """Moves each of ``slow`` that share of the way to its partner, in place."""

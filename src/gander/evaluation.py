@@ -191,10 +191,7 @@ def is_run(run: str | Path) -> bool:
     path = Path(run)
     if (path / "config.toml").is_file():
         return True
-    plain = str(run).rpartition(":")
-    named = {str(run), plain[0] if plain[2] in sources.SPLITS else str(run)} & set(
-        sources.sources()
-    )
+    named = sources.whole(str(run)) in sources.sources()
     return not (named or path.is_file() or (path.is_dir() and _has_images(path)))
 
 
@@ -208,10 +205,10 @@ def _real(
     source: str, size: int | None, channels: int | None, links: bool = False
 ) -> tuple[Data, Data]:
     """The training and the test split of a source, whatever split its name has."""
-    for split in sources.SPLITS:
-        source = source.removesuffix(f":{split}")
     try:
-        load = partial(sources.load, source, size=size, channels=channels, links=links)
+        load = partial(
+            sources.load, sources.whole(source), size=size, channels=channels, links=links
+        )
         return load("train"), load("test")
     except GanderError as error:
         raise type(error)(f"{error} Measuring needs the real images: --data SRC.") from None

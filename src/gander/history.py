@@ -54,6 +54,7 @@ DIRECTIONS: dict[str, Better | None] = {
     "intra_coverage": "higher",
     "modes": "higher",
     "parzen": "higher",
+    "parzen_validation": "higher",
     "parzen_k_means": None,
     "density": None,
     "intra_density": None,

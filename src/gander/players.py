@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -53,17 +53,23 @@ def make_players(plan: Plan) -> Players:
     if game.adaptive is not None:
         game.adaptive.to(machine.device)
     averaged.requires_grad_(False)
-    betas = (settings.beta1, settings.beta2)
     generator, critic = list(game.generator.parameters()), list(game.critic.parameters())
     optimisers: dict[str, torch.optim.Optimizer] = {
-        "critic": machine.adam(critic, settings.critic_rate, betas),
-        "generator": machine.adam(generator, settings.generator_rate, betas),
+        "critic": _optimiser(plan, critic, settings.critic_rate),
+        "generator": _optimiser(plan, generator, settings.generator_rate),
     }
     if plan.config.game.recogniser == "joint" and plan.spec.recognised:
-        optimisers["recogniser"] = machine.adam(
-            [*generator, *critic], settings.recogniser_rate, betas
-        )
+        optimisers["recogniser"] = _optimiser(plan, [*generator, *critic], settings.recogniser_rate)
     return Players(game, averaged, optimisers)
+
+
+def _optimiser(
+    plan: Plan, parameters: Sequence[nn.Parameter], rate: float
+) -> torch.optim.Optimizer:
+    machine, settings = plan.machine, plan.config.optimiser
+    if settings.method == "sgd":
+        return machine.momentum(parameters, rate, settings.momentum)
+    return machine.adam(parameters, rate, (settings.beta1, settings.beta2))
 
 
 def state(players: Players) -> dict[str, Tensor]:
@@ -73,8 +79,8 @@ def state(players: Players) -> dict[str, Tensor]:
         for who, network in players.networks.items()
         for name, tensor in network.state_dict().items()
     }
-    for who, adam in players.optimisers.items():
-        for number, moments in adam.state_dict()["state"].items():
+    for who, optimiser in players.optimisers.items():
+        for number, moments in optimiser.state_dict()["state"].items():
             for name, tensor in moments.items():
                 tensors[f"optimiser.{who}.{number}.{name}"] = tensor
     if players.game.adaptive is not None:
@@ -125,15 +131,15 @@ def restore(players: Players, run: Run, say: states.Say) -> Restored:
     try:
         for who, network in players.networks.items():
             network.load_state_dict(_under(tensors, f"{who}."))
-        for who, adam in players.optimisers.items():
-            parameters = [p for group in adam.param_groups for p in group["params"]]
+        for who, optimiser in players.optimisers.items():
+            parameters = [p for group in optimiser.param_groups for p in group["params"]]
             moments: dict[int, dict[str, Tensor]] = {}
             for name, tensor in _under(tensors, f"optimiser.{who}.").items():
                 number, _, kind = name.partition(".")
                 moments.setdefault(int(number), {})[kind] = (
                     tensor if kind == "step" else _laid_like(parameters[int(number)], tensor)
                 )
-            adam.load_state_dict({**adam.state_dict(), "state": moments})
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
         if players.game.adaptive is not None:
             players.game.adaptive.load(_under(tensors, "augment."))
         players.images_seen = int(facts["images_seen"])

@@ -17,7 +17,8 @@ class DataSettings:
     """Which images."""
 
     source: str = setting(
-        "glyphs", "a named set or a path; SRC:train, SRC:test and SRC:all choose a split"
+        "glyphs",
+        "a named set or a path; SRC:train, SRC:test and SRC:all choose a split, SRC:train[:50000] some of its rows",
     )
     size: int = setting(0, "side in px to resize to; 0 keeps what is detected", 0, 512)
     channels: int = setting(
@@ -76,8 +77,9 @@ class GameSettings:
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """How the players learn: Adam."""
+    """How the players learn."""
 
+    method: Literal["adam", "sgd"] = setting("adam", "Adam, or gradient descent with momentum")
     critic_rate: float = setting(4e-4, "learning rate of the critic", 0)
     generator_rate: float = setting(1e-3, "learning rate of the generator", 0)
     recogniser_rate: float = setting(
@@ -85,6 +87,15 @@ class OptimiserSettings:
     )
     beta1: float = setting(0.5, "decay of Adam's first moment", 0, 0.9999)
     beta2: float = setting(0.999, "decay of Adam's second moment", 0, 0.999999)
+    momentum: float = setting(0.5, "momentum of sgd at the beginning", 0, 0.9999)
+    momentum_end: float = setting(
+        0.7, "momentum of sgd after momentum_images, reached on a straight line", 0, 0.9999
+    )
+    momentum_images: int = setting(
+        0, "images over which momentum goes to momentum_end; 0 leaves it as it begins", 0
+    )
+    shrink: float = setting(1.0, "every rate is divided by this after every iteration", 1, 2)
+    least_rate: float = setting(0.0, "no rate falls below this", 0)
     decay: Literal["none", "linear"] = setting(
         "none", "linear: every rate falls to zero over the second half of training.images"
     )
@@ -165,7 +176,7 @@ SETTINGS: dict[str, dict[str, dataclasses.Field[Any]]] = {
     name: {f.name: f for f in dataclasses.fields(cls)} for name, cls in SECTIONS.items()
 }
 CHANGEABLE = frozenset(
-    {f"optimiser.{name}" for name in SETTINGS["optimiser"]}
+    {f"optimiser.{name}" for name in SETTINGS["optimiser"] if name != "method"}
     | {"game.r1", "game.r2", "game.gradient", "training.images"}
     | {"game.augment", "game.augment_target", "game.augment_images"}
 )

@@ -115,6 +115,9 @@ class Dealt(Protocol):
     def rates(self) -> Mapping[str, float | Tensor]:
         """The learning rate of each optimiser."""
 
+    def momentum(self) -> float | Tensor:
+        """That of gradient descent; Adam has none."""
+
     def share(self) -> float | Tensor:
         """What the moving average takes of the generator."""
 
@@ -123,7 +126,7 @@ def iterate(plan: Plan, players: Players, tally: Tally, dealt: Dealt) -> None:
     """One iteration on the device: no look at a value, no number from the host but what is dealt."""
     config, game, machine = plan.config, players.game, plan.machine
     for name, rate in dealt.rates().items():
-        machine.set_rate(players.optimisers[name], rate)
+        machine.set_rate(players.optimisers[name], rate, dealt.momentum())
     last = config.game.critic_steps - 1
     for turn in range(last + 1):
         real, known = dealt.batch(turn)
@@ -182,6 +185,9 @@ class Single:
 
     def rates(self) -> Mapping[str, float | Tensor]:
         return rates(self.plan, self.first)
+
+    def momentum(self) -> float | Tensor:
+        return momentum(self.plan.config, self.first)
 
     def share(self) -> float | Tensor:
         return share_taken(self.plan.config, self.first + images_each(self.plan.config))
@@ -248,12 +254,24 @@ def images_each(config: Config) -> int:
 def rates(plan: Plan, images_seen: int) -> dict[str, float]:
     """The learning rate of each player at this position."""
     optimiser = plan.config.optimiser
+    taken = images_seen / images_each(plan.config)
     share = images_seen / plan.config.training.images
     scale = min(1.0, 2 * (1 - share)) if optimiser.decay == "linear" else 1.0
+    scale *= math.exp(-taken * math.log(optimiser.shrink))
     return {
-        name: getattr(optimiser, f"{name}_rate") * scale * plan.rate_scale
+        name: max(optimiser.least_rate, getattr(optimiser, f"{name}_rate") * scale)
+        * plan.rate_scale
         for name in learners(plan.config)
     }
+
+
+def momentum(config: Config, images_seen: int) -> float:
+    """That of gradient descent at this position."""
+    optimiser = config.optimiser
+    if not optimiser.momentum_images:
+        return optimiser.momentum
+    share = min(1.0, images_seen / optimiser.momentum_images)
+    return optimiser.momentum + share * (optimiser.momentum_end - optimiser.momentum)
 
 
 def learners(config: Config) -> tuple[str, ...]:
@@ -351,6 +369,9 @@ class FromBlock:
     def rates(self) -> Mapping[str, float | Tensor]:
         return self._under("rate")
 
+    def momentum(self) -> float | Tensor:
+        return self.now["momentum"]
+
     def share(self) -> float | Tensor:
         return self.now["share"]
 
@@ -381,6 +402,8 @@ def block(plan: Plan, first: int, count: int) -> dict[str, Tensor]:
     for name in learners(config):
         table = [rates(plan, start)[name] for start in starts]
         parts[f"rate/{name}"] = torch.tensor(table, dtype=torch.float64)
+    dealt = [momentum(config, start) for start in starts]
+    parts["momentum"] = torch.tensor(dealt, dtype=torch.float64)
     for name, values in known_of(plan, rows).items():
         parts[f"known/{name}"] = values.view(count, k, batch, *values.shape[1:])
     for stream in streams(config):

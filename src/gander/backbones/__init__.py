@@ -6,7 +6,8 @@ A backbone file has a first docstring line (shown by ``gander list backbones``),
     Generator(latent, condition, shape, width)   forward (B, latent), (B, condition) -> (B, C, H, W) in [-1, 1]
     Trunk(channels, (height, width_px), width, normed)    forward (B, channels, H, W) -> (B, features)
 
-with ``Trunk.features`` and ``Trunk.reader_hidden`` (the recogniser's hidden units, 0 for a linear one). Every layer in
+with ``Trunk.features`` and ``Trunk.reader_hidden`` (the recogniser's hidden units, 0 for a linear one). ``Trunk.Joint``, where there is one, stands
+between the trunk and the judge in place of ``critic.Joint``, whether a code is shown ``hidden`` or not. Every layer in
 front of a normalisation has no bias: its true gradient is zero and Adam would amplify the rounding noise.
 """
 

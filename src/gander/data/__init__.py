@@ -26,6 +26,9 @@ from gander.errors import DataError, choose
 Sort = Literal["categorical", "continuous", "multilabel", "angle"]
 
 SPLITS = ("train", "test", "all")
+WRITTEN = re.compile(r"(.+):((train|test|all)(\[.*\])?)", re.DOTALL)
+"""A source and a split of it, or some rows of one, as ``train[:50000]``."""
+ROWS = re.compile(r"\[(-?\d{1,15})?:(-?\d{1,15})?\]")
 SMALLEST, LARGEST = 4, 512  # pixels a side that can be asked for
 HASHED = (
     4096  # images hashed at once, so that those that stay in their file are never all in memory
@@ -146,14 +149,14 @@ def load(
     limit: int | None = None,
     links: bool = False,
 ) -> Data:
-    """The images and columns of ``SRC`` or ``SRC:train``, ``SRC:test``, ``SRC:all``.
+    """The images and columns of ``SRC`` or ``SRC:train``, ``SRC:test``, ``SRC:all``; of ``SRC:train[:50000]`` those rows.
 
     ``SRC`` is a named source or a path (folder, CSV, zip, npz, npy or IDX file); ``size`` is pixels a
     side and ``channels`` 1 to 4 (both detected when None), ``limit`` keeps the first so many
     images, ``links`` follows symbolic links that lead out of a folder. Raises :class:`DataError`.
     """
     source, written = _parted(spec)
-    split = split or written or "train"
+    split, bracket, inside = (split or written or "train").partition("[")
     if split not in SPLITS:
         raise DataError(choose(split, SPLITS, "split"))
     for what, number, least, most in (
@@ -166,12 +169,37 @@ def load(
             raise DataError(f"{what} is {allowed} for data, given {number}; give it so.")
     if _is_name(source):
         module = importlib.import_module(f"gander.data.{source.replace('-', '_')}")
-        data: Data = module.load(split, size, limit)
+        data: Data = module.load(split, size, None if bracket else limit)
     else:
         from gander.data.reading.path import read
 
-        data = read(_existing(source), split, size, channels, limit, links)
+        most = None if bracket else limit
+        data = read(_existing(source), split, size, channels, most, links)
+    if bracket:
+        data = _rows(data, bracket + inside)
     return _finished(replace(data, source=source), size, channels, limit)
+
+
+def _rows(data: Data, said: str) -> Data:
+    """The rows that ``[FIRST:LAST]`` means, as Python counts them. Raises :class:`DataError` for those that are not there."""
+    ends, count = ROWS.fullmatch(said), len(data)
+    first, last = (int(end) if end else None for end in ends.groups()) if ends else (count, 0)
+    chosen = slice(first, last).indices(count)
+    there = all(end is None or -count <= end <= count for end in (first, last))
+    if not ends or not there or chosen[0] >= chosen[1]:
+        raise DataError(
+            f"{data.split}{said} names no rows of the {count:,} there are; give for example {data.split}[:{max(1, count // 2)}] "
+            f"for the first half, or {data.split}[-{max(1, count // 10)}:] for the last tenth."
+        )
+    line = f"images {chosen[0]:,} to {chosen[1] - 1:,} of {count:,} are used"
+    part = taken(data, slice(*chosen[:2]))
+    return replace(part, split=data.split + said, found=(*data.found, line))
+
+
+def whole(spec: str) -> str:
+    """The source of a specification, without the split it may name."""
+    written = WRITTEN.fullmatch(spec)
+    return written[1] if written else spec
 
 
 def _finished(data: Data, size: int | None, channels: int | None, limit: int | None) -> Data:
@@ -239,11 +267,11 @@ def _values_in_words(column: Column) -> str:
 
 def _parted(spec: str) -> tuple[str, str | None]:
     """A specification as source and split (None when it names none)."""
+    if written := WRITTEN.fullmatch(spec):
+        return written[1], written[2]
     source, colon, split = spec.rpartition(":")
     if not colon:
         return spec, None
-    if split in SPLITS:
-        return source, split
     if (_is_name(source) or _is_there(source)) and not _is_there(spec):
         raise DataError(f"In {spec!r}: {choose(split, SPLITS, 'split')}")
     return spec, None

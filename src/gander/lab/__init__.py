@@ -111,9 +111,7 @@ def _check(config: Config, settings: Sequence[str]) -> None:
 
 def _real(config: Config) -> tuple[Data, Data]:
     """The training and the test split, whichever of them is trained on."""
-    asked, source = config.data, config.data.source
-    for split in sources.SPLITS:
-        source = source.removesuffix(f":{split}")
+    asked, source = config.data, sources.whole(config.data.source)
     size, channels = asked.size or None, asked.channels or None
     load = partial(sources.load, source, size=size, channels=channels, links=asked.links)
     return load("train"), load("test")

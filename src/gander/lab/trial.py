@@ -22,7 +22,7 @@ from gander.lab.gradients import Deviation, deviation, overheard, textbook, told
 from gander.plan import Plan
 from gander.players import Players, average, make_players
 from gander.schedules import MISTAKES, SCHEDULES, Turn, take_turns
-from gander.stepping import batch_at, draws, rates
+from gander.stepping import batch_at, draws, momentum, rates
 
 ROUNDS = 16  # looks at the gradients, evenly spaced
 LEAST_BATCHES = 4  # of a round: one turn is looked at, the others are timed
@@ -143,7 +143,8 @@ def _to_the_turn(trial: Trial) -> Turn:
     config, game = plan.config, players.game
     seed, batch = config.training.seed, config.training.batch
     for name, rate in rates(plan, players.images_seen).items():
-        plan.machine.set_rate(players.optimisers[name], rate)
+        now = momentum(config, players.images_seen)
+        plan.machine.set_rate(players.optimisers[name], rate, now)
     for _ in range(trial.critic_steps - 1):
         first = players.images_seen
         real, known = batch_at(plan, first)

@@ -7,6 +7,7 @@ among ten from 0.1 to 1, then the log-likelihood in nats of every test image. Im
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import math
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from gander.data import Data
 from gander.errors import RunError
 from gander.judge import cache
 
-VERSION = 1
+VERSION = 2
 CENTRES = 10_000
 VALIDATION = 1_000
 SIGMAS = tuple(torch.logspace(-1, 0, 10, dtype=torch.float64).tolist())
@@ -36,11 +37,12 @@ DIRECTIONS, SAMPLE = 64, 2_000
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Of all test images, in nats: the mean and its standard error; and the σ that validation chose."""
+    """Of all test images, in nats: the mean and its standard error; the σ that validation chose, and the mean of validation under it."""
 
     mean: float
     error: float
     sigma: float
+    validation: float
 
     @property
     def at_edge(self) -> bool:
@@ -51,10 +53,11 @@ class Likelihood:
 def likelihood(centres: Tensor, validation: Tensor, test: Tensor) -> Likelihood:
     """Of ``test`` (N, d) under Gaussians around ``centres`` (M, d), their σ chosen on ``validation`` (V, d)."""
     means = log_likelihood(validation, centres, SIGMAS).mean(1)
-    sigma = SIGMAS[int(means.argmax())]
+    best = int(means.argmax())
+    sigma = SIGMAS[best]
     nats = log_likelihood(test, centres, (sigma,))[0]
     error = float(nats.std(unbiased=False)) / math.sqrt(len(nats))
-    return Likelihood(float(nats.mean()), error, sigma)
+    return Likelihood(float(nats.mean()), error, sigma, float(means[best]))
 
 
 def log_likelihood(images: Tensor, centres: Tensor, sigmas: tuple[float, ...]) -> Tensor:
@@ -154,7 +157,7 @@ def references(train: Data, test: Data) -> tuple[Likelihood, Likelihood]:
     held, unseen = validation_images(train), flat(test.images)
     real = likelihood(real_centres(train), held, unseen)
     means = likelihood(centroids(train), held, unseen)
-    rows = [[found.mean, found.error, found.sigma] for found in (real, means)]
+    rows = [dataclasses.astuple(found) for found in (real, means)]
     with contextlib.suppress(RunError, OSError):  # a cache that cannot be written costs time
         weights.write(
             path,
