@@ -17,7 +17,7 @@ FLOORS = [
     {"spelling", "norms", "images", "filling", "settings"},
     {"codes", "reels", "folders"},
     {"conditioning", "backbones"},
-    {"critic", "inversion"},
+    {"critic", "inversion", "contrast"},
     {"game", "data", "config", "engine", "weights"},
     {"runs", "names", "handed", "schedules"},
     {"model", "judge", "states"},

@@ -23,6 +23,7 @@ WAYS = {
     "one-stage": ("schedule=one-stage",),
     "three critic steps": ("critic_steps=3", "gradient=1"),
     "decaying": ("decay=linear", "average_halflife=64"),
+    "pairs": ("contrast=1", "contrast_gap=0.2", "critic_norm=spectral"),
     "augmented": (f"augment={','.join(AUGMENTATIONS)}", "schedule=reuse", "critic_steps=2"),
 }
 GAME = {"infogan": list(WAYS), "infogan-lsgan": ["alternate", "reuse"]}

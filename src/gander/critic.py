@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.parametrizations import spectral_norm
 
 from gander.codes import CodeSpec, Told
 from gander.conditioning import ByName, CriticInput, Shape, embedding
-from gander.norms import SplitNorm, look_at
+from gander.norms import SplitNorm, look_at, spectral
 
 
 class Verdict(NamedTuple):
@@ -69,9 +68,7 @@ class Critic(nn.Module):
         )
         self.mixes_rows = any(isinstance(m, SplitNorm | _BatchNorm) for m in self.modules())
         if norm == "spectral":
-            for module in [*self.trunk.modules(), self.judge, *self.match.modules()]:
-                if isinstance(module, nn.Linear | nn.Conv2d):
-                    spectral_norm(module)
+            spectral([*self.trunk.modules(), self.judge, *self.match.modules()])
 
     def forward(
         self, images: Tensor, told: dict[str, Told], real: bool, trunk_feels: bool = True
