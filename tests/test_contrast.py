@@ -131,9 +131,15 @@ def test_the_loss_is_the_cross_entropy_over_both_images_as_channels(norm):
         assert_near(slopes({"": ours}, one), slopes({"": theirs}, other), 1e-5)
 
 
-@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize(
+    ("recogniser", "norm"),
+    [
+        ("critic", "batch"),
+        ("joint", "none"),
+        pytest.param("critic", "none", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("recogniser", ["critic", "joint"])
 def test_both_move_along_their_own_gradient_and_the_critic_does_not_feel_it(
     schedule, recogniser, norm
 ):
@@ -214,7 +220,7 @@ def _pairs(dealt):
     return {name: v for name, v in dealt.items() if name.startswith("contrast/")}
 
 
-@pytest.mark.parametrize("stop", [2, 6])  # before the start, and after it
+@pytest.mark.parametrize("stop", [pytest.param(2, marks=pytest.mark.slow), 6])  # it begins at 4
 def test_a_run_that_was_stopped_ends_in_the_same_bits(stop, tmp_path, monkeypatch):
     monkeypatch.setattr("gander.training.sheets.write_samples", lambda *_: [])
     settings = ("contrast=0.5", "contrast_from=0.5", "critic_norm=spectral", "contrast_gap=0.2")
