@@ -197,8 +197,10 @@ def test_iterations_dealt_by_the_block_are_those_dealt_from_the_host_across_the_
 def test_before_its_start_no_bit_of_the_players_differs():
     late, plain = cr("contrast_from=0.5"), tiny.plan("infogan", images=20 * tiny.BATCH)
     one, other = make_players(late), make_players(plain)
+    sums = Tally()
     for number in range(12):
-        step(late, one, Tally())
+        step(late, one, sums)
+        assert bool(sums.sums["contrast"]) == (number >= 10)  # its mean is over all steps
         step(plain, other, Tally())
         mine = {n: x for n, x in state(one).items() if "contrast" not in n}
         assert tiny.same(mine, state(other)) == (number < 10)
