@@ -24,6 +24,7 @@ WAYS = {
     "three critic steps": ("critic_steps=3", "gradient=1"),
     "decaying": ("decay=linear", "average_halflife=64"),
     "descending": ("schedule=one-stage", "momentum_images=60", "shrink=1.1", "least_rate=0.05"),
+    "pairs": ("contrast=1", "contrast_gap=0.2", "critic_norm=spectral"),
     "augmented": (f"augment={','.join(AUGMENTATIONS)}", "schedule=reuse", "critic_steps=2"),
     "adaptive": (
         "augment=flip,rotate",

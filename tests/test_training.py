@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 import tiny
 from gander import rng, stepping
 from gander.players import average, make_players
+from gander.positions import momentum, rates
 from gander.runs import Run
-from gander.stepping import Tally, batch_at, draws, momentum, order, rates, step
+from gander.stepping import Tally, batch_at, draws, order, step
 
 small = st.integers(1, 40)
 

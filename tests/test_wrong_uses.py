@@ -30,7 +30,7 @@ nosuch | 'nosuch' | train, list | See gander --help
 train infogn | 'infogn' | acgan, acgan-infogan, cgan | Did you mean 'infogan'
 train . | '.' | acgan, acgan-infogan | given with its ending, as my.toml
 train one.png | 'one.png' | acgan, acgan-infogan | given with its ending, as my.toml
-train nosuch.toml | 'nosuch.toml' | infogan, infogan-lsgan | Give a file
+train nosuch.toml | 'nosuch.toml' | infogan, infogan-cr | Give a file
 train gan extra | 'extra' | gander train takes PRESET and options | Leave it out
 train gan --imags 5 | '--imags' | --out, --images, --minutes | Did you mean '--images'
 train gan --no-new | '--no-new' | --set, --new | Did you mean '--new'
@@ -85,6 +85,10 @@ train gan --set objective=hing | 'hing' | hinge, wasserstein | Did you mean 'hin
 train gan --set backbone=dcgn | 'dcgn' | dcgan, maxout, mlp | Did you mean 'dcgan'
 train gan --set critic_norm=bach | 'bach' | auto, batch, spectral, none | Did you mean 'batch'
 train gan --set recogniser=heds | 'heds' | critic, heads, joint | Did you mean 'heads'
+train gan --set contrast=-1 | -1 | 0 or more | contrast=0.0
+train gan --data squares.npz --set batch=16 contrast=1 | has 0 (none) | two or more | give it two
+train gan --set contrast_from=2 | given 2 | from 0 to 1 | contrast_from=0.0
+train gan --set contrast_gap=1 | given 1 | from 0 to 0.99 | contrast_gap=0.0
 train gan --set best=5 | given 5 | text | best='5'
 train gan --set evaluate_n=5 | given 5 | from 20 to 1,000,000 | evaluate_n=2000
 
@@ -336,6 +340,20 @@ compare run --out other.html | other.html | gander compare | give another file
 compare run --out notes.txt/x.html | notes.txt/x.html | yours to write in | give a file
 compare run --device tpu | 'tpu' | cpu | give cpu
 
+select | RUN | run directory | give a run
+select nosuch run | 'nosuch' | gander train | Give a folder
+select run | 1 run | 3 or more | give more runs
+select run info | 2 runs | 3 or more | give more runs
+select run info cond | info discovers category | run c1:uniform, c2:uniform | give runs of one
+select plain cond run | plain discovers nothing | two other codes | Give runs of infogan
+select run info --by centralty | 'centralty' | gander list metrics | Did you mean 'centrality'
+select run --by frechet | 1 run | 2 or more | give more runs
+select run info newer --by frechet | schema 9 | reads up to 3 | install
+select run info --n 3 | given 3 | from 20 to 1,000,000 | --n 5000
+select run info --n many | 'many' | number | --n 64
+select run info --json one | one | figures.json | give a file
+select run info --device tpu | 'tpu' | cpu | give cpu
+
 export run | export | html (a page with sliders), --to onnx or --to weights | say what
 export run --to pdf | 'pdf' | html, onnx, weights | Valid
 export run --to html --out x.pdf | x.pdf | FILE.html | give that
@@ -356,7 +374,7 @@ explore young --no-open | young | weights/averaged.safetensors | train this one
 lab shedules | 'shedules' | schedules | Did you mean 'schedules'
 lab schedules --images 0 | given 0 | at least 1 | --images 200000
 lab schedules --seed 1.5 | '1.5' | whole number | --seed 7
-lab schedules --preset infogn | 'infogn' | infogan, infogan-lsgan | Did you mean 'infogan'
+lab schedules --preset infogn | 'infogn' | infogan, infogan-cr | Did you mean 'infogan'
 lab schedules --data squares.npz --set schedule=reuse | schedule | reuse, one-stage | leave it out
 lab schedules --data squares.npz --device tpu | 'tpu' | cpu | give cpu
 lab schedules --out one | one | schedules.html | give a file
@@ -364,7 +382,7 @@ lab schedules --json one | one | figures.json | give a file
 
 bench --data nosuch | 'nosuch' | cifar10, digits | give a folder
 bench --parts agianst | 'agianst' | against, bound | Did you mean 'against'
-bench --presets infogn | 'infogn' | infogan, infogan-lsgan | Did you mean 'infogan'
+bench --presets infogn | 'infogn' | infogan, infogan-cr | Did you mean 'infogan'
 bench --sizes big | 'big' | whole numbers of px | 28,64
 bench --sizes 28,9999 | 9999 | from 4 to 512 px | --sizes 28,64
 bench --seeds 3-1 | '3-1' | rising ranges | --seeds 0,1,4-6
@@ -569,6 +587,7 @@ CALLS = [
     (lambda: gander.evaluate("nosuch"), "'nosuch'", "gander train", "Give a folder"),
     (lambda: gander.evaluate("run", metrics=["frchet"]), "'frchet'", "gander list", "Did you mean"),
     (lambda: gander.evaluate("run", n=3), "given 3", "from 20", "--n 5000"),
+    (lambda: gander.select(["run", "info"]), "2 runs", "3 or more", "give more runs"),
 ]
 
 

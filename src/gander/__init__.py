@@ -30,6 +30,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "compare": "comparison",
     "export": "exporting",
+    "select": "selection",
 }
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "evaluate",
     "export",
     "load",
+    "select",
     "train",
 ]
 

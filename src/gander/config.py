@@ -50,6 +50,12 @@ class Config:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
 
+    @property
+    def is_paced(self) -> bool:
+        """Whether what it does depends on how long it will be: it cannot be made longer afterwards."""
+        late = self.game.contrast > 0 and self.game.contrast_from > 0
+        return self.optimiser.decay != "none" or late
+
     def to_dict(self) -> Table:
         """As in a file: every setting spelled out, the codes last."""
         sections = {name: dataclasses.asdict(getattr(self, name)) for name in SECTIONS}
@@ -289,7 +295,7 @@ def _wants(say: str, wanted: type, setting: dataclasses.Field[Any], given: str) 
 def differences(old: Config, new: Config) -> list[str]:
     """The settings that would make ``new`` another run than ``old``, one line each.
 
-    How long a run is and what it reports are not among them, unless its rates decay over its length.
+    How long a run is and what it reports are not among them, unless something in it depends on its length.
     """
     free = {"report", "preset", "training.recorded", "training.threads", "training.rescues"}
     before, after = (
@@ -301,7 +307,7 @@ def differences(old: Config, new: Config) -> list[str]:
     for key in sorted(before.keys() | after.keys()):
         if key in free or key.partition(".")[0] in free:
             continue
-        if key == "training.images" and old.optimiser.decay == new.optimiser.decay == "none":
+        if key == "training.images" and not (old.is_paced or new.is_paced):
             continue
         if key == "training.precision" and after[key] == "auto":
             continue

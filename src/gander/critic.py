@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.parametrizations import spectral_norm
 
 from gander.codes import CodeSpec, Told
 from gander.conditioning import ByName, CriticInput, Shape, embedding
-from gander.norms import SplitNorm, look_at
+from gander.norms import SplitNorm, look_at, spectral
 
 
 class Verdict(NamedTuple):
@@ -95,9 +94,7 @@ class Critic(nn.Module):
         self.mixes_rows = any(isinstance(m, SplitNorm | _BatchNorm) for m in self.modules())
         if norm == "spectral":
             joint = [] if self.joint is None else self.joint.modules()
-            for module in [*self.trunk.modules(), *joint, self.judge, *self.match.modules()]:
-                if isinstance(module, nn.Linear | nn.Conv2d):
-                    spectral_norm(module)
+            spectral([*self.trunk.modules(), *joint, self.judge, *self.match.modules()])
 
     def forward(
         self, images: Tensor, told: dict[str, Told], real: bool, trunk_feels: bool = True

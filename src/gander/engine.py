@@ -175,13 +175,21 @@ class Engine:
             else:
                 tensor.zero_()
 
-    def step(self, optimiser: torch.optim.Optimizer, terms: dict[str, Tensor]) -> None:
-        """One step of one player down the sum of its terms; nobody else's gradient is touched."""
-        player = [p for group in optimiser.param_groups for p in group["params"]]
-        optimiser.zero_grad(set_to_none=True)
+    def step(
+        self,
+        optimiser: torch.optim.Optimizer,
+        terms: dict[str, Tensor],
+        *more: torch.optim.Optimizer,
+    ) -> None:
+        """One step of one player, and of those who share its terms, down their sum; nobody else's gradient is touched."""
+        stepping = (optimiser, *more)
+        moved = [p for one in stepping for group in one.param_groups for p in group["params"]]
+        for one in stepping:
+            one.zero_grad(set_to_none=True)
         loss = torch.stack(list(terms.values())).sum()
-        torch.autograd.backward(loss, inputs=player)
-        optimiser.step()
+        torch.autograd.backward(loss, inputs=moved)
+        for one in stepping:
+            one.step()
 
 
 def start(device: str | None, precision: str, threads: int, deterministic: bool = False) -> Engine:

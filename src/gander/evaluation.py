@@ -89,7 +89,7 @@ def evaluate(
     asked = place.read_config().data
     loaded = model.load(place.path, device)
     size, channels = asked.size or None, asked.channels or None
-    train, test = _real(data or asked.source, size, channels, asked.links and data is None)
+    train, test = real_splits(data or asked.source, size, channels, asked.links and data is None)
     if train.shape != loaded.card.shape:
         raise RunError(
             f"{train.source} has images of shape {train.shape} and the run draws {loaded.card.shape} (channels, height, "
@@ -122,7 +122,7 @@ def _gallery(images: str | Path, data: str | None, n: int) -> tuple[Data, Data, 
             f"{str(images)!r} is no run: it has no config.toml. Give a run that `gander train` made; to measure images instead, "
             f"say with --data SRC which real ones to measure them against."
         )
-    train, test = _real(data, None, None)
+    train, test = real_splits(data, None, None)
     drawn = sources.load(str(images))
     return train, test, gallery(drawn, train), min(n, len(drawn))
 
@@ -201,7 +201,7 @@ def _has_images(folder: Path) -> bool:
     return any(path.suffix.lower() in endings for path in folder.rglob("*"))
 
 
-def _real(
+def real_splits(
     source: str, size: int | None, channels: int | None, links: bool = False
 ) -> tuple[Data, Data]:
     """The training and the test split of a source, whatever split its name has."""

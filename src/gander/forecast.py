@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gander import appraisal, best, runs
 from gander import config as configuration
+from gander.game import Game
 from gander.plan import Plan, configured, make_plan
 from gander.players import make_players, state
 from gander.progress import duration
@@ -64,6 +65,7 @@ def measured(plan: Plan, ending: str) -> str:
         f"# images        {' x '.join(map(str, plan.images.shape))} (channels, height, width)",
         f"# generator     {_count(game.generator):,} parameters",
         f"# critic        {_count(game.critic):,} parameters",
+        *_contrast(plan, game),
         f"# engine        {plan.machine.description}",
         f"# memory        {_megabytes(held)} for data, networks and optimisers; {_megabytes(_peak(plan))} at the peak",
         f"# speed         about {speed:,.0f} images/s over {STEPS} steps",
@@ -71,6 +73,16 @@ def measured(plan: Plan, ending: str) -> str:
         f"# {ending}",
     ]
     return "\n".join(lines)
+
+
+def _contrast(plan: Plan, game: Game) -> list[str]:
+    """The third player, which costs nothing before it begins and is not in the speed then."""
+    if game.contrast is None:
+        return []
+    begin = plan.config.game.contrast_from * plan.config.training.images
+    return [
+        f"# contrast      {_count(game.contrast):,} parameters, from {begin:,.0f} images on, slower from there"
+    ]
 
 
 def _count(network: nn.Module) -> int:

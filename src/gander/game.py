@@ -9,6 +9,9 @@ device, optimiser, file or logger.
 A recogniser is asked only about codes whose value is known: on a fake image all are, on a real one the given ones. So ACGAN
 and InfoGAN are the same term with no branch. The recogniser of a given code learns from real images alone unless the code
 says ``learns = "both"``: taught on fakes as well, generator and recogniser can agree on a private language.
+
+A third player may stand beside the generator and not against it (``contrast``): both minimise γ·E[-log H(i | x̃, x̃')], where i is the one
+discovered code that the two images share.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from gander import augmentations
 from gander.adaptive import Adaptive
 from gander.codes import Code, CodeSpec, Told, Values
 from gander.conditioning import SteeredGenerator
+from gander.contrast import Contrast, misjudged
 from gander.critic import Critic, Verdict
 from gander.objectives import Objective
 from gander.penalties import PENALTIES
@@ -79,6 +83,9 @@ class Game:
     penalties: Mapping[str, float] = field(default_factory=dict)
     augment: tuple[str, ...] = ()
     adaptive: Adaptive | None = None
+    contrast: Contrast | None = None
+    """Who says which discovered code two images share."""
+    contrast_weight: float = 0.0
 
     def fakes(self, known: Values, drawn: Values) -> Fakes:
         """Images for both players to look at."""
@@ -174,6 +181,13 @@ class Game:
             on_real = self.critic(self.reals(real, drawn), told, real=True)
             terms |= _tagged("reads", self.spec.recognition(on_real.params, known))
         return terms
+
+    def contrast_terms(self, pairs: Values) -> Terms:
+        """What the generator and ``contrast`` both minimise, on ``pairs`` as ``contrast.draw`` draws them; none without the latter."""
+        if self.contrast is None:
+            return {}
+        lost = misjudged(self.contrast, self.generator, pairs)
+        return {"contrast": self.contrast_weight * lost}
 
     def _readings(self, on_fake: Verdict, values: Values, on_real: Verdict, known: Values) -> Terms:
         """What the critic's step teaches the recogniser: on fakes what it may, on real images what is given."""

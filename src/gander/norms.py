@@ -1,9 +1,12 @@
-"""Two normalisations the players need and PyTorch does not have."""
+"""Normalisations the players need: two that PyTorch does not have, and one put on layers of a network."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 
 class ConditionalNorm(nn.Module):
@@ -78,3 +81,10 @@ def look_at(network: nn.Module, real: bool) -> None:
     for module in network.modules():
         if isinstance(module, SplitNorm):
             module.real = real
+
+
+def spectral(modules: Iterable[nn.Module]) -> None:
+    """Keeps the largest singular value of every linear layer and convolution among these at one (Miyato et al., 2018)."""
+    for module in modules:
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            spectral_norm(module)

@@ -11,6 +11,7 @@ from gander import config as configuration
 from gander.adaptive import Adaptive
 from gander.codes import CodeSpec
 from gander.config import Config
+from gander.contrast import Contrast, parts
 from gander.data import Data
 from gander.engine import Engine
 from gander.errors import CodeError, ConfigError, DataError, RunError
@@ -41,16 +42,25 @@ class Plan:
         rng.seed_torch(self.config.training.seed, "weights", 0)
         game = self.config.game
         penalties = {name: float(getattr(game, name)) for name in PENALTIES if getattr(game, name)}
+        generator, critic = self.card.build_generator(), self.card.build_critic()
         return Game(
             spec=self.spec,
-            generator=self.card.build_generator(),
-            critic=self.card.build_critic(),
+            generator=generator,
+            critic=critic,
             objective=OBJECTIVES[game.objective],
             recogniser=game.recogniser,
             penalties=penalties,
             augment=augmentations.named(game.augment),
             adaptive=adaptive(self.config),
+            # after the two players, whose first weights are so the same with it and without
+            contrast=self._contrast() if game.contrast else None,
+            contrast_weight=game.contrast,
         )
+
+    def _contrast(self) -> Contrast:
+        card = self.card
+        trunk = backbones.find(card.backbone).Trunk
+        return Contrast(card.spec, trunk, card.shape, card.width, card.critic_norm)
 
 
 def configured(
@@ -159,6 +169,13 @@ def check_spec(spec: CodeSpec, config: Config) -> None:
     if width > LARGEST_INPUT:
         raise ConfigError(
             f"the codes are {width:,} numbers in all, and may be {LARGEST_INPUT:,}; give smaller sizes."
+        )
+    if config.game.contrast and len(parts(spec)) < 2:
+        found = ", ".join(part.code for part in parts(spec)) or "none"
+        raise ConfigError(
+            f"game.contrast is {config.game.contrast:g}: two images share one of several discovered codes, and this "
+            f"specification has {len(parts(spec))} ({found}); give it two or more, as "
+            f"--set codes='noise:gaussian(62) c1:uniform,recognised=0.1 c2:uniform,recognised=0.1', or contrast=0."
         )
     for code in spec.given:
         if config.game.recogniser == "joint" and code.recognised and code.learns == "real":

@@ -37,19 +37,22 @@ class Players:
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        return {
+        """All that learn, by name."""
+        three: dict[str, nn.Module] = {
             "generator": self.game.generator,
             "averaged": self.averaged,
             "critic": self.game.critic,
         }
+        return three | ({"contrast": self.game.contrast} if self.game.contrast else {})
 
 
 def make_players(plan: Plan) -> Players:
     """Fresh networks and optimisers on the engine's device."""
     game, machine, settings = plan.game(), plan.machine, plan.config.optimiser
     averaged = copy.deepcopy(game.generator)
-    for network in (game.generator, game.critic, averaged):
-        machine.place(network)
+    for network in (game.generator, game.critic, averaged, game.contrast):
+        if network is not None:
+            machine.place(network)
     if game.adaptive is not None:
         game.adaptive.to(machine.device)
     averaged.requires_grad_(False)
@@ -60,6 +63,9 @@ def make_players(plan: Plan) -> Players:
     }
     if plan.config.game.recogniser == "joint" and plan.spec.recognised:
         optimisers["recogniser"] = _optimiser(plan, [*generator, *critic], settings.recogniser_rate)
+    if game.contrast is not None:
+        parameters = list(game.contrast.parameters())
+        optimisers["contrast"] = _optimiser(plan, parameters, settings.contrast_rate)
     return Players(game, averaged, optimisers)
 
 
@@ -102,7 +108,8 @@ def save(
     engine.check_weights(tensors, seen)
     facts = {"card": plan.card.to_dict(), "images_seen": seen}
     for who, network in players.networks.items():
-        weights.write(run.weights_file(who), network.state_dict(), facts)
+        if who != "contrast":  # nobody draws or reads with it
+            weights.write(run.weights_file(who), network.state_dict(), facts)
     threads, scale = torch.get_num_threads(), plan.rate_scale
     position: dict[str, Any] = {"images_seen": seen, "threads": threads, "rate_scale": scale}
     position |= {"tally": dict(tally)}

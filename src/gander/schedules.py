@@ -5,7 +5,7 @@
     one-stage   they share the critic's look at the fakes as well, and both step after it (Shen et al., 2021)
     entangled   the classic mistake, for the laboratory alone: both losses are walked back before either step
 
-Whatever the schedule, a player's step moves along the gradient of its own terms with respect to its own parameters, except under
+The contrast, where it is played, is a term of the generator's step, and its network moves along it in the same step. Whatever the schedule, a player's step moves along the gradient of its own terms with respect to its own parameters, except under
 ``entangled``, where the critic also receives the generator's.
 """
 
@@ -44,6 +44,8 @@ class Turn:
     """All that is drawn for a player, "critic" or "generator": every code's values, and how the critic sees the images."""
     seed: Callable[[str], None]
     """Puts torch's own randomness where that player's step begins."""
+    contrasts: bool = False
+    """Whether generated pairs are looked at, ``draws("contrast")``."""
 
 
 def take_turns(
@@ -60,7 +62,8 @@ def _alternate(game: Game, machine: Engine, optimisers: dict[str, Optimizer], tu
     turn.seed("generator")
     with machine.arithmetic():
         generator = game.generator_terms(turn.real, turn.known, turn.draws("generator"))
-    machine.step(optimisers["generator"], generator)
+        generator |= _contrast(game, turn)
+    machine.step(optimisers["generator"], generator, *_beside(optimisers, turn))
     return critic | generator
 
 
@@ -74,16 +77,18 @@ def _reuse(game: Game, machine: Engine, optimisers: dict[str, Optimizer], turn: 
     turn.seed("generator")
     with machine.arithmetic():
         generator = game.generator_terms(turn.real, turn.known, drawn, fakes)
-    machine.step(optimisers["generator"], generator)
+        generator |= _contrast(game, turn)
+    machine.step(optimisers["generator"], generator, *_beside(optimisers, turn))
     return critic | generator
 
 
 def _one_stage(game: Game, machine: Engine, optimisers: dict[str, Optimizer], turn: Turn) -> Terms:
     with machine.arithmetic():
         both = game.terms_together(turn.real, turn.known, turn.draws("critic"))
+        both.generator.update(_contrast(game, turn))
     part_gradients(game, both, rescale=not machine.records)
-    optimisers["critic"].step()
-    optimisers["generator"].step()
+    for player in (optimisers["critic"], optimisers["generator"], *_beside(optimisers, turn)):
+        player.step()
     return both.critic | both.readings | both.generator
 
 
@@ -99,6 +104,16 @@ def _entangled(game: Game, machine: Engine, optimisers: dict[str, Optimizer], tu
     optimisers["critic"].step()
     optimisers["generator"].step()
     return both.critic | both.readings | both.generator
+
+
+def _contrast(game: Game, turn: Turn) -> Terms:
+    """The generator's term about pairs."""
+    return game.contrast_terms(turn.draws("contrast")) if turn.contrasts else {}
+
+
+def _beside(optimisers: dict[str, Optimizer], turn: Turn) -> list[Optimizer]:
+    """Who moves in the generator's step besides the generator."""
+    return [optimisers["contrast"]] if turn.contrasts else []
 
 
 PLAYED = {
@@ -118,9 +133,10 @@ def part_gradients(game: Game, both: Together, rescale: bool = True) -> bool:
     as long as the critic's loss is not flat (Shen et al., 2021). Otherwise the same forward is walked back twice; also without
     ``rescale``, since whether the loss is flat must be looked up on the device, which a recorded step cannot do.
     """
-    clear(game.critic, game.generator)
+    beside = [game.contrast] if game.contrast is not None and "contrast" in both.generator else []
+    clear(game.critic, game.generator, *beside)
     critic, generator = list(game.critic.parameters()), list(game.generator.parameters())
-    apart = not rescale or bool(both.readings) or game.critic.mixes_rows
+    apart = not rescale or bool(both.readings) or bool(beside) or game.critic.mixes_rows
     factor = None if apart else factor_between(game, both)
     if factor is None:
         if both.readings and game.recogniser == "heads" and game.critic.reader is not None:
@@ -130,7 +146,8 @@ def part_gradients(game: Game, both: Together, rescale: bool = True) -> bool:
         else:
             learnt = _sum({**both.critic, **both.readings})
             torch.autograd.backward(learnt, inputs=critic, retain_graph=True)
-        torch.autograd.backward(_sum(both.generator), inputs=generator)
+        moved = [*generator, *(p for network in beside for p in network.parameters())]
+        torch.autograd.backward(_sum(both.generator), inputs=moved)
         return False
     images = both.fakes.images
     *own, at_image = torch.autograd.grad(_sum(both.critic), [*critic, images], allow_unused=True)

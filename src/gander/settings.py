@@ -73,6 +73,20 @@ class GameSettings:
     augment_images: int = setting(
         20_000, "images within which the probability of a transformation can go from 0 to 1", 1
     )
+    contrast: float = setting(
+        0.0,
+        "weight of telling which discovered code two generated images share (InfoGAN-CR); 0 is off",
+        0,
+    )
+    contrast_from: float = setting(
+        0.0, "share of training.images from which on contrast is played", 0, 1
+    )
+    contrast_gap: float = setting(
+        0.0,
+        "how far apart the codes are that the two do not share, a share of their range; of classes any gap is another one",
+        0,
+        0.99,
+    )
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,9 @@ class OptimiserSettings:
     generator_rate: float = setting(1e-3, "learning rate of the generator", 0)
     recogniser_rate: float = setting(
         2e-4, "learning rate of the third optimiser (recogniser = joint)", 0
+    )
+    contrast_rate: float = setting(
+        4e-4, "learning rate of the network that tells what two images share (contrast)", 0
     )
     beta1: float = setting(0.5, "decay of Adam's first moment", 0, 0.9999)
     beta2: float = setting(0.999, "decay of Adam's second moment", 0, 0.999999)

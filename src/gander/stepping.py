@@ -20,12 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gander import augmentations, rng
+from gander import augmentations, contrast, rng
 from gander.codes import Values
 from gander.config import Config
 from gander.errors import Diverged
 from gander.plan import Plan
 from gander.players import Players, average, share_taken, state
+from gander.positions import contrasts, images_each, learners, momentum, rates
 from gander.schedules import Turn, take_turns
 
 BLOCK_IMAGES = 16_384
@@ -121,6 +122,9 @@ class Dealt(Protocol):
     def share(self) -> float | Tensor:
         """What the moving average takes of the generator."""
 
+    def contrasts(self) -> bool:
+        """Whether generated pairs are looked at; of an iteration that is recorded it is known before."""
+
 
 def iterate(plan: Plan, players: Players, tally: Tally, dealt: Dealt) -> None:
     """One iteration on the device: no look at a value, no number from the host but what is dealt."""
@@ -137,8 +141,10 @@ def iterate(plan: Plan, players: Players, tally: Tally, dealt: Dealt) -> None:
             machine.step(players.optimisers["critic"], terms)
         else:
             draw, place = partial(dealt.draws, turn=turn), partial(dealt.place, turn=turn)
-            both = Turn(real, known, draw, place)
+            both = Turn(real, known, draw, place, dealt.contrasts())
             terms = take_turns(config.game.schedule, game, machine, players.optimisers, both)
+            if game.contrast is not None and not both.contrasts:
+                terms["contrast"] = torch.zeros((), device=machine.device)
         tally.add(terms)
     if "recogniser" in players.optimisers:
         dealt.place("recogniser", last)
@@ -192,6 +198,9 @@ class Single:
     def share(self) -> float | Tensor:
         return share_taken(self.plan.config, self.first + images_each(self.plan.config))
 
+    def contrasts(self) -> bool:
+        return contrasts(self.plan.config, self.first)
+
     def _at(self, turn: int) -> int:
         return self.first + turn * self.plan.config.training.batch
 
@@ -241,43 +250,11 @@ def draws(plan: Plan, stream: str, first: int) -> Values:
 def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
     """Every code's values for the images at positions ``first …``, and how the critic sees them."""
     seed, names = plan.config.training.seed, augmentations.named(plan.config.game.augment)
+    if stream == "contrast":
+        return contrast.draw(plan.spec, plan.config.game.contrast_gap, seed, stream, first, count)
     choose = plan.config.game.augment_target > 0
     looks = augmentations.draw(names, seed, stream, first, count, choose)
     return plan.spec.draw(seed, stream, first, count) | looks
-
-
-def images_each(config: Config) -> int:
-    """Real images that one iteration takes."""
-    return config.training.batch * config.game.critic_steps
-
-
-def rates(plan: Plan, images_seen: int) -> dict[str, float]:
-    """The learning rate of each player at this position."""
-    optimiser = plan.config.optimiser
-    taken = images_seen / images_each(plan.config)
-    share = images_seen / plan.config.training.images
-    scale = min(1.0, 2 * (1 - share)) if optimiser.decay == "linear" else 1.0
-    scale *= math.exp(-taken * math.log(optimiser.shrink))
-    return {
-        name: max(optimiser.least_rate, getattr(optimiser, f"{name}_rate") * scale)
-        * plan.rate_scale
-        for name in learners(plan.config)
-    }
-
-
-def momentum(config: Config, images_seen: int) -> float:
-    """That of gradient descent at this position."""
-    optimiser = config.optimiser
-    if not optimiser.momentum_images:
-        return optimiser.momentum
-    share = min(1.0, images_seen / optimiser.momentum_images)
-    return optimiser.momentum + share * (optimiser.momentum_end - optimiser.momentum)
-
-
-def learners(config: Config) -> tuple[str, ...]:
-    """Those who have an optimiser of their own."""
-    third = config.game.recogniser == "joint" and bool(config.codes.recognised)
-    return ("critic", "generator", "recogniser")[: 3 if third else 2]
 
 
 # ---------------------------------------------------------------------- dealt by the block
@@ -300,13 +277,20 @@ class Steps:
             name: tensor.to(plan.machine.device) for name, tensor in self._prepared().items()
         }
         self.left = self.count
+        self._record()
+
+    def _record(self) -> None:
+        """Takes down what an iteration is from the players' position on."""
         for coming in self.coming:
             coming.result()  # another thread that pins memory would spoil a recording
         self._place()
-        self.replay = plan.machine.record(self._body, self._changed)
+        self.contrasts = contrasts(self.plan.config, self.players.images_seen)
+        self.replay = self.plan.machine.record(self._body, self._changed)
 
     def step(self) -> None:
         """One iteration at the players' position."""
+        if contrasts(self.plan.config, self.players.images_seen) != self.contrasts:
+            self._record()
         if self.left == 0:
             for name, tensor in self._prepared().items():
                 self.block[name].copy_(tensor, non_blocking=True)
@@ -326,7 +310,8 @@ class Steps:
     def _body(self) -> None:
         """What is recorded: the iteration at ``slot``."""
         now = {name: tensor.index_select(0, self.slot)[0] for name, tensor in self.block.items()}
-        iterate(self.plan, self.players, self.tally, FromBlock(self.plan, self.images, now))
+        dealt = FromBlock(self.plan, self.images, now, self.contrasts)
+        iterate(self.plan, self.players, self.tally, dealt)
         self.slot.add_(1).remainder_(
             self.count
         )  # from the end of a block to the beginning of the next
@@ -351,6 +336,7 @@ class FromBlock:
     plan: Plan
     images: Tensor
     now: dict[str, Tensor]
+    with_contrast: bool = False
 
     def batch(self, turn: int) -> tuple[Tensor, Values]:
         real = self.plan.machine.images(self.images[self.now["rows"][turn]])
@@ -374,6 +360,9 @@ class FromBlock:
 
     def share(self) -> float | Tensor:
         return self.now["share"]
+
+    def contrasts(self) -> bool:
+        return self.with_contrast
 
     def _under(self, head: str) -> dict[str, Tensor]:
         return {
@@ -407,7 +396,11 @@ def block(plan: Plan, first: int, count: int) -> dict[str, Tensor]:
     for name, values in known_of(plan, rows).items():
         parts[f"known/{name}"] = values.view(count, k, batch, *values.shape[1:])
     for stream in streams(config):
-        for name, values in drawn(plan, stream, first, count * each).items():
+        waits = stream == "contrast" and not contrasts(config, starts[-1])
+        values_of = drawn(plan, stream, first, 1 if waits else count * each)
+        for name, values in values_of.items():
+            if waits:  # nobody looks at them yet
+                values = values.expand(count * each, *values.shape[1:]).contiguous()
             parts[f"{stream}/{name}"] = values.view(count, k, batch, *values.shape[1:])
     pinned = plan.machine.records
     return {name: tensor.pin_memory() if pinned else tensor for name, tensor in parts.items()}
@@ -420,4 +413,6 @@ def streams(config: Config) -> list[str]:
         fresh.append("generator")
     if "recogniser" in learners(config):
         fresh.append("recogniser")
+    if "contrast" in learners(config):
+        fresh.append("contrast")
     return fresh

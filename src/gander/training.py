@@ -116,8 +116,7 @@ def play(
                 appraisal.appraise(watch, players)
                 report.write_report(run)
             if players.images_seen >= plan.config.training.images:
-                decays = plan.config.optimiser.decay != "none"
-                console.already_done(run, players.images_seen, decays)
+                console.already_done(run, players.images_seen, plan.config.is_paced)
             else:
                 _play_on(table, minutes, threads)
             say_best(run, console)

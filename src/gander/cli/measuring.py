@@ -90,3 +90,46 @@ def compare(run: str, /, *more: str, out: str = "report.html", device: str = "cp
             [run, *more], out, device=device, tell=lambda who: status.update(f"drawing {who}")
         )
     job.show(result, out)
+
+
+@app.command
+def select(
+    run: str,
+    /,
+    *more: str,
+    by: str = "centrality",
+    n: float = 10_000,
+    json: str | None = None,
+    device: str = "cpu",
+) -> None:
+    """Choose among runs: the one that agrees most with all others, without a label, or the best by a metric.
+
+    Parameters
+    ----------
+    run
+        A run directory, or its number under runs/.
+    more
+        Further runs of one specification, as of several seeds.
+    by
+        centrality, or a metric as factor_vae or r2/c1: recorded, else measured now.
+    n
+        How many images each run draws.
+    json
+        Also write the ranking to this file.
+    device
+        Where to draw and to read.
+    """
+    from rich.console import Console
+
+    from gander import evaluation, selection
+
+    if json is not None:
+        evaluation.check_json(json)
+    count = whole("--n", n, least=-math.inf)
+    with Console(stderr=True).status("choosing") as status:
+        result = selection.select(
+            [run, *more], by=by, n=count, device=device, tell=lambda said: status.update(said)
+        )
+    if json is not None:
+        selection.write_json(result, json)
+    selection.table(result)

@@ -36,6 +36,10 @@ class Circular(Vector):
     def draw(self, u: np.ndarray) -> Tensor:
         return rng.tensor((2 * u - 1) * np.pi)
 
+    def apart(self, u: np.ndarray, v: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
+        # the short way round: nothing is farther than half a turn
+        return u, (u + gap / 2 + (1 - gap) * v) % 1.0
+
     def encode(self, values: Tensor) -> Tensor:
         return torch.cat([values.cos(), values.sin()], dim=1)
 

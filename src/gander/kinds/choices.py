@@ -76,6 +76,12 @@ class Categorical(Kind):
         classes = np.searchsorted(self.edges(), u[:, 0], side="right")
         return rng.tensor(np.minimum(classes, self.size - 1), torch.int64)
 
+    def apart(self, u: np.ndarray, v: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
+        # any gap is another class, by its own chance among the others
+        ends = self.edges()
+        mine = np.minimum(np.searchsorted(ends, u, side="right"), self.size - 1)
+        return _other(u, v, np.concatenate([[0.0], ends])[mine], ends[mine], gap)
+
     def encode(self, values: Tensor) -> Tensor:
         return F.one_hot(values, self.size).float()
 
@@ -164,6 +170,10 @@ class Binary(Vector):
     def draw(self, u: np.ndarray) -> Tensor:
         return rng.tensor(u < self.chances())
 
+    def apart(self, u: np.ndarray, v: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
+        on = self.chances()  # a switch is on below its chance
+        return _other(u, v, np.where(u < on, 0.0, on), np.where(u < on, on, 1.0), gap)
+
     def encode(self, values: Tensor) -> Tensor:
         return 2 * values - 1
 
@@ -192,3 +202,15 @@ class Binary(Vector):
         if text.lower() not in words:
             raise CodeError(f"{text!r} is not a switch; give 0 or 1 (or off/on, no/yes).")
         return words[text.lower()]
+
+
+def _other(
+    u: np.ndarray, v: np.ndarray, low: np.ndarray, high: np.ndarray, gap: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places ``u`` and, where there is a gap, others outside of what the first ones mean, from ``low`` to ``high``; all (B, parts)."""
+    if gap == 0:
+        return u, v
+    outside = v * (1 - (high - low))
+    # not by a sum alone, whose rounding may fall back inside, or beyond the last class that ever comes
+    beyond = np.maximum(outside + (high - low), high).clip(max=np.nextafter(1.0, 0.0))
+    return u, np.where(outside < low, outside, beyond)

@@ -48,6 +48,11 @@ class Kind(abc.ABC):
     def shape(self) -> tuple[int, ...]:
         """The shape of one value, S."""
 
+    @property
+    def parts(self) -> int:
+        """How many values of their own it holds: its components, or the one class."""
+        return math.prod(self.shape)
+
     @abc.abstractmethod
     def prior(self) -> td.Distribution:
         """The distribution values are drawn from, over one value."""
@@ -55,6 +60,20 @@ class Kind(abc.ABC):
     @abc.abstractmethod
     def draw(self, u: np.ndarray) -> Tensor:
         """Uniform numbers (B, U) to values of the prior (B, *S)."""
+
+    def at(self, places: np.ndarray) -> Tensor:
+        """The value of each part at its place in the prior's own order: (B, parts) in [0, 1) -> (B, *S)."""
+        return self.draw(places)
+
+    def apart(self, u: np.ndarray, v: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
+        """Places of two values no nearer to each other than ``gap``, a share of the prior below 1: (B, parts) uniform numbers twice.
+
+        Evenly drawn among all such pairs (Lin et al., 2020); with no gap they are independent. On a line here: the lower one leaves
+        room for the gap, and which of the two is lower is as it was drawn.
+        """
+        low, high = (1 - gap) * np.minimum(u, v), gap + (1 - gap) * np.maximum(u, v)
+        first = u <= v
+        return np.where(first, low, high), np.where(first, high, low)
 
     @abc.abstractmethod
     def encode(self, values: Tensor) -> Tensor:

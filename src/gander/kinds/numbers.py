@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import distributions as td
 from gander import rng
 from gander.errors import CodeError
 from gander.kinds.kind import Vector, best_gaussian, evenly
+
+ENDS = 1e-9  # of a distribution, that are left out
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,13 @@ class Gaussian(Vector):
 
     def draw(self, u: np.ndarray) -> Tensor:
         return rng.tensor(rng.normals(u)[:, : self.size])
+
+    def at(self, places: np.ndarray) -> Tensor:
+        # not of 0 and 1 themselves, where the normal distribution never ends
+        inside = torch.from_numpy(places.clip(ENDS, 1 - ENDS))
+        of_one = cast("td.Independent[td.Normal]", self.prior()).base_dist
+        values: Tensor = of_one.icdf(inside)  # type: ignore[no-untyped-call]
+        return values.to(torch.float32)
 
     def encode(self, values: Tensor) -> Tensor:
         return values

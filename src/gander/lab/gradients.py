@@ -87,12 +87,14 @@ def textbook(
     """
     turn.seed("critic")
     drawn = turn.draws("critic")
+    faced = {name: tensor.clone() for name, tensor in before.critic.state_dict().items()}
     with machine.arithmetic():
         fakes = before.fakes(turn.known, drawn)
         terms = before.critic_terms(turn.real, turn.known, drawn, fakes)
     critic = slopes(terms, before.critic)
     if schedule in TOGETHER:
         turn.seed("critic")  # the same look at the same fakes, down to what dropout leaves out
+        before.critic.load_state_dict(faced)
         with machine.arithmetic():
             fakes = before.fakes(turn.known, drawn)
             terms = before.generator_terms(turn.real, turn.known, drawn, fakes)

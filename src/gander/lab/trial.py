@@ -6,23 +6,27 @@ the gradients its players receive can be set against the right ones. The clock r
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from gander import rng
 from gander.game import Terms
 from gander.lab.gradients import Deviation, deviation, overheard, textbook, told_apart
 from gander.plan import Plan
 from gander.players import Players, average, make_players
+from gander.positions import momentum, rates
 from gander.schedules import MISTAKES, SCHEDULES, Turn, take_turns
-from gander.stepping import batch_at, draws, momentum, rates
+from gander.stepping import batch_at, draws
 
 ROUNDS = 16  # looks at the gradients, evenly spaced
 LEAST_BATCHES = 4  # of a round: one turn is looked at, the others are timed
@@ -123,18 +127,33 @@ def looked_at(trial: Trial) -> None:
     """The same step, and what the players received in it beside what is right."""
     turn = _to_the_turn(trial)
     before = copy.deepcopy(trial.players.game)
-    apart = told_apart(before, turn, trial.plan.machine)
+    # Where layers are normalised by their spectrum every look changes the critic a little, so each has a copy of its own.
+    apart = told_apart(copy.deepcopy(before), turn, trial.plan.machine)
     turn.seed("critic")
-    with overheard(trial.players.optimisers) as heard:
+    after: dict[str, Tensor] = {}
+    with overheard(trial.players.optimisers) as heard, stepped(trial.players, after):
         terms = {name: float(term.detach()) for name, term in _take(trial, turn).items()}
-    seen, game = trial.players.images_seen, trial.players.game
+    seen = trial.players.images_seen
     if not all(math.isfinite(term) for term in terms.values()):
         trial.stopped = seen
         return
-    after = {name: tensor.clone() for name, tensor in game.critic.state_dict().items()}
     right = textbook(trial.schedule, before, after, turn, trial.plan.machine)
     found = {who: deviation(heard[who], right[who]) for who in right}
     trial.looks.append(Look(seen, found["critic"], found["generator"], terms, apart))
+
+
+@contextlib.contextmanager
+def stepped(players: Players, after: dict[str, Tensor]) -> Iterator[None]:
+    """Fills ``after`` with the critic as it is when it has just stepped, before the generator faces it."""
+
+    def keep(*_: Any) -> None:
+        after.update({n: x.clone() for n, x in players.game.critic.state_dict().items()})
+
+    handle = players.optimisers["critic"].register_step_post_hook(keep)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _to_the_turn(trial: Trial) -> Turn:

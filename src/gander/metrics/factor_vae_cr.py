@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from gander.study import Figure, Study
-from gander.study.factors import Evidence, measured
+from gander.study.factors import Evidence, Rows, measured
 from gander.study.sharing import GROUPS, anyone, in_turn, sharing, spread
 
 SIZE = 100  # images of a group
@@ -24,7 +24,11 @@ def measure(study: Study) -> dict[str, Figure]:
 
 
 def _score(evidence: Evidence) -> float:
-    rows = evidence.everything
+    return score(evidence.everything)
+
+
+def score(rows: Rows) -> float:
+    """The accuracy of codes that stand for the factors they were voted for, from some images alone."""
     everywhere = spread(rows, slice(None), less=0)
     if not everywhere.any():
         return 0.0

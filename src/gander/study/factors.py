@@ -188,7 +188,7 @@ def _evidence(study: Study) -> Evidence:
     if min(len(rows) for rows in known) < FEWEST:
         raise CannotMeasure(f"fewer than {FEWEST} images with every factor recorded in a split")
     pairs = [
-        _factor(
+        factor(
             _taken(study.train.columns[name], known[0]), _taken(study.test.columns[name], known[1])
         )
         for name in names
@@ -198,7 +198,7 @@ def _evidence(study: Study) -> Evidence:
         raise CannotMeasure("fewer than two recorded factors are left to be discovered")
     read = study.model.read(study.train.images[known[0]]), study.readings
     said = {code.name: (read[0][code.name], read[1][code.name][known[1]]) for code in codes}
-    sides = [[one for c in codes for one in _readings(c, said[c.name][side])] for side in (0, 1)]
+    sides = [[one for c in codes for one in readings(c, said[c.name][side])] for side in (0, 1)]
     if len(sides[0]) < 2:
         raise CannotMeasure("one code alone has no other to be told apart from")
     fitted, scored = (
@@ -220,7 +220,7 @@ def _known(columns: list[Column], count: int) -> Tensor:
     return order[known[order]]
 
 
-def _factor(fitted: Column, scored: Column) -> tuple[Factor, Factor]:
+def factor(fitted: Column, scored: Column) -> tuple[Factor, Factor]:
     """The same factor in both splits, with the same levels."""
     ordered = fitted.sort != "categorical"
     numbers = [column.values.double().numpy() for column in (fitted, scored)]
@@ -238,7 +238,7 @@ def _factor(fitted: Column, scored: Column) -> tuple[Factor, Factor]:
     return one, other
 
 
-def _readings(code: Code, read: Tensor) -> list[Reading]:
+def readings(code: Code, read: Tensor) -> list[Reading]:
     """One code's readings, (N, P), as the codes that are one dimension each."""
     kind, numbers = code.resolved.name, read.double()
     if kind == "categorical":

@@ -1,0 +1,49 @@
+"""What a position in training decides: who learns, at what rate and momentum, and whether pairs are looked at."""
+
+from __future__ import annotations
+
+import math
+
+from gander.config import Config
+from gander.plan import Plan
+
+
+def images_each(config: Config) -> int:
+    """Real images that one iteration takes."""
+    return config.training.batch * config.game.critic_steps
+
+
+def rates(plan: Plan, images_seen: int) -> dict[str, float]:
+    """The learning rate of each player at this position."""
+    optimiser = plan.config.optimiser
+    taken = images_seen / images_each(plan.config)
+    share = images_seen / plan.config.training.images
+    scale = min(1.0, 2 * (1 - share)) if optimiser.decay == "linear" else 1.0
+    scale *= math.exp(-taken * math.log(optimiser.shrink))
+    return {
+        name: max(optimiser.least_rate, getattr(optimiser, f"{name}_rate") * scale)
+        * plan.rate_scale
+        for name in learners(plan.config)
+    }
+
+
+def momentum(config: Config, images_seen: int) -> float:
+    """That of gradient descent at this position."""
+    optimiser = config.optimiser
+    if not optimiser.momentum_images:
+        return optimiser.momentum
+    share = min(1.0, images_seen / optimiser.momentum_images)
+    return optimiser.momentum + share * (optimiser.momentum_end - optimiser.momentum)
+
+
+def learners(config: Config) -> tuple[str, ...]:
+    """Those who have an optimiser of their own."""
+    third = config.game.recogniser == "joint" and bool(config.codes.recognised)
+    beside = ("contrast",) if config.game.contrast else ()
+    return ("critic", "generator", *(("recogniser",) if third else ()), *beside)
+
+
+def contrasts(config: Config, images_seen: int) -> bool:
+    """Whether the iteration at this position looks at generated pairs."""
+    begin = config.game.contrast_from * config.training.images
+    return config.game.contrast > 0 and images_seen >= begin
