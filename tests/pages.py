@@ -107,6 +107,7 @@ FAMILIES = {  # backbone -> the image's shape and which codes enter by which way
     "mlp": ((1, 20, 24), 1),
     "dcgan": ((2, 20, 24), 0),
     "resnet": ((4, 36, 32), 3),
+    "maxout": ((1, 16, 20), 0),
 }
 
 

@@ -210,7 +210,9 @@ class Standing:
 
 def load_state(path):
     layer = torch.nn.Linear(2, 3)
-    game = SimpleNamespace(generator=torch.nn.Identity(), critic=layer)
+    game = SimpleNamespace(
+        generator=torch.nn.Identity(), critic=layer, contrast=None, adaptive=None
+    )
     standing = {"critic": Standing(list(layer.parameters()))}
     folder = path.parent / "standing" / "state"
     folder.mkdir(parents=True, exist_ok=True)
