@@ -15,6 +15,7 @@ FLOORS = [
     {"errors", "rng", "headings", "strangers", "momentum"},
     {"kinds", "objectives", "penalties", "augmentations", "adaptive"},
     {"spelling", "norms", "images", "filling", "settings"},
+    {"code"},
     {"codes", "reels", "folders"},
     {"conditioning", "backbones"},
     {"critic", "inversion", "contrast"},

@@ -10,7 +10,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gander.codes import BEHIND, Code, CodeSpec, Fed, Learns, Scored, Shown
+from gander.code import BEHIND, Code, Fed, Learns, Scored, Shown
+from gander.codes import CodeSpec
 from gander.errors import CodeError
 from gander.kinds import Binary, Categorical, Circular, Gaussian, Uniform
 

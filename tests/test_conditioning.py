@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gander import backbones
-from gander.codes import Code, CodeSpec, Fed, Shown
+from gander.code import Code, Fed, Shown
+from gander.codes import CodeSpec
 from gander.conditioning import CriticInput, SteeredGenerator, embedding
 from gander.kinds import Binary, Categorical, Circular, Gaussian, Uniform
 from gander.norms import ConditionalNorm, SplitNorm, look_at

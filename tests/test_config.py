@@ -34,7 +34,7 @@ def another(section, name):
         return next(backbone for backbone in backbones.names() if backbone != setting.default)
     if name == "objective":
         return next(objective for objective in OBJECTIVES if objective != setting.default)
-    if name == "augment":
+    if name in ("augment", "views"):
         return "flip,shift"
     if kind is bool:
         return not setting.default

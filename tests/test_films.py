@@ -11,7 +11,8 @@ from PIL import Image
 
 import tiny
 from gander import chronicle, cli, films, images, kinds, reels
-from gander.codes import Code, CodeSpec
+from gander.code import Code
+from gander.codes import CodeSpec
 from gander.errors import RunError, UseError
 from gander.model import Card, Model, load
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gander import backbones, config
-from gander.codes import BEHIND, CodeSpec, Scored, Shown
+from gander import augmentations, backbones, config
+from gander.code import BEHIND, Scored, Shown
+from gander.codes import CodeSpec
 from gander.conditioning import SteeredGenerator
 from gander.critic import Critic
 from gander.errors import CodeError
@@ -537,7 +538,7 @@ def test_every_preset_plays(name):
     game = Game(spec, generator, critic, objective, settings.game.recogniser)
     real = torch.rand(ROWS, *shape)
     known = spec.known({"digit": torch.arange(ROWS)})
-    drawn = spec.draw(0, "train", 0, ROWS)
+    drawn = spec.draw(0, "train", 0, ROWS) | augmentations.draw_views((), 0, "train", 0, ROWS, 0)
     for terms in (game.critic_terms, game.generator_terms):
         assert torch.isfinite(total(terms(real, known, drawn)))
 

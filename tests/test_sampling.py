@@ -7,7 +7,8 @@ from PIL import Image
 
 import tiny
 from gander import cli, headings, images, kinds, sheets
-from gander.codes import Code, CodeSpec
+from gander.code import Code
+from gander.codes import CodeSpec
 from gander.model import Card, Model, load
 from gander.names import Called, Names
 

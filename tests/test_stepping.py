@@ -24,6 +24,12 @@ WAYS = {
     "three critic steps": ("critic_steps=3", "gradient=1"),
     "decaying": ("decay=linear", "average_halflife=64"),
     "descending": ("schedule=one-stage", "momentum_images=60", "shrink=1.1", "least_rate=0.05"),
+    "own labels": (
+        "category.self_label=1",
+        "c1.self_label=0.5",
+        "self_label_from=24",
+        "self_label_sure=0",
+    ),
     "pairs": ("contrast=1", "contrast_gap=0.2", "critic_norm=spectral"),
     "augmented": (f"augment={','.join(AUGMENTATIONS)}", "schedule=reuse", "critic_steps=2"),
     "adaptive": (

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gander.codes import Code, CodeSpec
+    from gander.code import Code
+    from gander.codes import CodeSpec
     from gander.errors import GanderError
     from gander.model import Model, load
     from gander.training import train
 
 _HOMES = {
-    "Code": "codes",
+    "Code": "code",
     "CodeSpec": "codes",
     "GanderError": "errors",
     "Model": "model",

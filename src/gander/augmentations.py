@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -174,14 +175,14 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 # ---------------------------------------------------------------------- of a setting
-def named(text: str) -> tuple[str, ...]:
+def named(text: str, setting: str = "game.augment") -> tuple[str, ...]:
     """The transformations of a comma-separated list, in the order of application. Raises ``ConfigError``."""
     asked = [name.strip() for name in text.split(",")] if text.strip() else []
     for name in asked:
         if name not in AUGMENTATIONS:
-            raise ConfigError(f"game.augment: {choose(name, AUGMENTATIONS, 'transformation')}")
+            raise ConfigError(f"{setting}: {choose(name, AUGMENTATIONS, 'transformation')}")
         if asked.count(name) > 1:
-            raise ConfigError(f"game.augment: {name!r} is named twice; name it once.")
+            raise ConfigError(f"{setting}: {name!r} is named twice; name it once.")
     return tuple(name for name in AUGMENTATIONS if name in asked)
 
 
@@ -215,6 +216,24 @@ def _drawn(name: str, seed: int, stream: str, first: int, count: int) -> Tensor:
     """Each transformation has a stream of its own: naming one more leaves the others as they were."""
     u = rng.uniforms(seed, f"{stream}/{name}", first, count, AUGMENTATIONS[name].numbers)
     return rng.tensor(2 * u - 1)
+
+
+VIEW, DUE = "seen/view", "due/view"
+"""The same for the view in which a real image is read again, and for whether its row's position is one where that is asked."""
+
+
+def draw_views(
+    names: Sequence[str], seed: int, stream: str, first: int, count: int, begin: int
+) -> dict[str, Tensor]:
+    """The numbers for views of the real images at positions ``first …``, (count, n), and whether they are at ``begin`` or later."""
+    due = rng.tensor(first + np.arange(count) >= begin, torch.bool)
+    numbers = [_drawn(name, seed, f"{stream}/{VIEW}", first, count) for name in names]
+    return {DUE: due, VIEW: torch.cat(numbers, 1) if numbers else torch.zeros(count, 0)}
+
+
+def viewed(names: Sequence[str], images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+    """A view of real images, (B, C, H, W) in [-1, 1]."""
+    return seen(names, images, {SEEN["real"]: drawn[VIEW]}, "real")
 
 
 def seen(

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gander.codes import Code, CodeSpec, Values
+from gander.code import Code, Values
+from gander.codes import CodeSpec
 from gander.data import Column, Sort
 from gander.metrics import factor_vae_cr, nmi
 from gander.model import Model

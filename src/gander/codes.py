@@ -17,141 +17,17 @@ Shapes: B batch; S one value; W what a network is told of it; P what a recognise
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, NamedTuple, get_args
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gander import kinds, rng, spelling
+from gander import rng, spelling
+from gander.code import CODE_KEYS, Code, Told, Values, cheats, from_table, resolved_by, spelled
 from gander.errors import CodeError, choose
 from gander.kinds import Kind
-
-Values = dict[str, Tensor]
-"""Code name -> values (B, *S)."""
-
-Shown = Literal["projection", "hidden", "concat", "multiply", "embed"]
-BEHIND = ("projection", "hidden")
-"""Ways to be shown behind the trunk, where the recogniser, which reads the trunk's features, cannot look."""
-Fed = Literal["concat", "multiply", "embed", "normalisation"]
-Learns = Literal["real", "both"]
-Scored = Literal["likelihood", "profile", "elementwise"]
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-
-
-class Told(NamedTuple):
-    """What a network is told of one code: its encoding and which rows may be told, both per row."""
-
-    encoding: Tensor  # (B, W)
-    known: Tensor  # (B, 1), 1 where the value may be shown, 0 where the row lacks its label
-
-
-@dataclass(frozen=True)
-class Code:
-    """One named part of the generator's input, and what is asked of it."""
-
-    name: str
-    kind: Kind | None = None
-    """What it is; None while a given code waits for its column."""
-    given: str | None = None
-    """The data set's column that supplies it; "label" means the main one."""
-    shown: Shown | None = None
-    """How the critic sees it; `projection` (Miyato & Koyama, 2018) and `hidden` (Mirza & Osindero, 2014) behind the trunk, the others at its input."""
-    recognised: float = 0.0
-    """λ, the weight of reading it back."""
-    fed: Fed | None = None
-    """How the generator gets it; default: `normalisation` for what is shown behind the trunk, else as it is shown, else `concat`."""
-    learns: Learns = "real"
-    """For a given code: whether its recogniser learns from real images alone, or from fakes too (ACGAN's own recipe)."""
-    scored: Scored = "likelihood"
-    """`likelihood`: numbers under a fixed variance, as the InfoGAN authors' code; `profile`: under the variance that fits the batch best;
-    `elementwise`: the tutorials' squared error, and binary cross-entropy per element of the softmax."""
-    frequencies: str | None = None
-    """A column whose class frequencies a drawn category takes; it is not given."""
-
-    def __post_init__(self) -> None:
-        say = f"code {self.name!r}"
-        if not NAME.fullmatch(self.name):
-            raise CodeError(
-                f"{say}: a name is letters, digits, '_' and '-', beginning with a letter; call it for example slant."
-            )
-        for key, options in (
-            ("shown", get_args(Shown)),
-            ("fed", get_args(Fed)),
-            ("learns", get_args(Learns)),
-            ("scored", get_args(Scored)),
-        ):
-            value = getattr(self, key)
-            if value is not None and value not in options:
-                raise CodeError(f"{say}: {choose(str(value), options, f'way to be {key}')}")
-        if not 0 <= self.recognised < float("inf"):
-            raise CodeError(
-                f"{say}: recognised is a weight, a number of 0 or more, given {self.recognised:g}; give one, as recognised=0.1."
-            )
-        if self.shown is not None and self.given is None:
-            raise CodeError(
-                f"{say} is shown to the critic but no column of the data supplies it, so there is "
-                f"nothing to show beside a real image; add given, or given=COLUMN where the column is called otherwise, or drop shown."
-            )
-        if self.given is not None and self.shown is None and self.recognised == 0:
-            raise CodeError(
-                f"{say} is given, but the critic neither sees it (shown) nor must read it back "
-                f"(recognised), so the generator may ignore it; add shown or recognised, as {self.name}:given,shown."
-            )
-        if self.at_input and self.recognised:
-            raise CodeError(_cheats(self.name, self.shown))
-        if self.kind is None and self.given is None and self.frequencies is None:
-            raise CodeError(
-                f"{say} needs a kind, one of {', '.join(kinds.KINDS)}; give it, as {self.name}:uniform, or add given where the data supply it."
-            )
-
-    @property
-    def enters(self) -> Fed:
-        """How the generator gets it, the default resolved."""
-        if self.fed is not None:
-            return self.fed
-        if self.shown == "projection" or self.shown == "hidden":
-            return "normalisation"
-        return self.shown or "concat"
-
-    @property
-    def at_input(self) -> bool:
-        """Whether it is shown at the trunk's input."""
-        return self.shown is not None and self.shown not in BEHIND
-
-    @property
-    def is_noise(self) -> bool:
-        return self.given is None and self.recognised == 0
-
-    @property
-    def is_discovered(self) -> bool:
-        return self.given is None and self.recognised > 0
-
-    @property
-    def resolved(self) -> Kind:
-        """Its kind, once the data are known."""
-        if self.kind is None:
-            raise CodeError(f"code {self.name!r} still waits for the data to say what it is.")
-        return self.kind
-
-    def to_dict(self) -> dict[str, Any]:
-        """What a specification file says of it, without what is default."""
-        said = {
-            f.name: getattr(self, f.name)
-            for f in fields(self)
-            if f.name not in ("name", "kind") and getattr(self, f.name) != f.default
-        }
-        return (self.kind.to_dict() if self.kind else {}) | said
-
-
-def _cheats(name: str, shown: str | None) -> str:
-    return (
-        f"code {name!r} is shown at the trunk's input ({shown}) and must also be recognised: the "
-        f"recogniser would read it from what it was shown, not from the image; "
-        f"show it by 'projection', after the trunk, or drop one of the two."
-    )
 
 
 @dataclass(frozen=True)
@@ -186,7 +62,7 @@ class CodeSpec:
         at_input = {c.given: c for c in self.codes if c.at_input}
         for code in self.recognised:
             if code.given in at_input:
-                raise CodeError(_cheats(code.name, at_input[code.given].shown))
+                raise CodeError(cheats(code.name, at_input[code.given].shown))
 
     # ------------------------------------------------------------------ who is who
     @property
@@ -306,10 +182,12 @@ class CodeSpec:
                 )
         return terms
 
-    def _misread(self, code: Code, params: Tensor, values: Tensor) -> Tensor:
-        kind = code.resolved
-        present = ~kind.missing(values)
-        if code.given is not None:  # rows that lack the label: any value will do, then masked
+    def _misread(
+        self, code: Code, params: Tensor, values: Tensor, present: Tensor | None = None
+    ) -> Tensor:
+        kind, partly = code.resolved, code.given is not None or present is not None
+        present = ~kind.missing(values) if present is None else present
+        if partly:  # rows that lack the value: any will do, then masked
             fill = torch.zeros_like(values)
             shape = (-1,) + (1,) * (values.dim() - 1)
             values = torch.where(present.view(shape), values, fill)
@@ -321,6 +199,30 @@ class CodeSpec:
             loss = -kind.posterior(params).log_prob(values)
         # where, not a product: a masked row's loss may be infinite, and 0 · inf is NaN
         return torch.where(present, loss, 0.0).sum() / present.sum().clamp_min(1)
+
+    def self_labelled(
+        self, params: Tensor, viewed: Tensor, known: Values, due: Tensor, sure: float
+    ) -> dict[str, Tensor]:
+        """The same of each code with ``self_label`` where its value is not known but read with confidence.
+
+        ``params`` (B, P) is read in real images, ``viewed`` (B, P) in transformed views of them. Of each row that is ``due`` (B,) and lacks
+        the value, what is read with a confidence above ``sure`` is the value that must be read from the view. Averaged over all rows, so that
+        few confident ones count little (Lee, 2013; Sohn et al., "FixMatch", 2020).
+        """
+        read, view, terms = self.split(params.detach()), self.split(viewed), {}
+        for code in self.recognised:
+            if code.self_label > 0:
+                kind, own = code.resolved, read[code.name]
+                taken = due & (kind.confidence(own) > sure)
+                if code.name in known:
+                    taken = taken & kind.missing(known[code.name])
+                values = kind.estimate(own)
+                rows = taken.view(-1, *[1] * (values.dim() - 1))
+                values = torch.where(rows, values, torch.full_like(values, kind.MISSING))
+                loss = self._misread(code, view[code.name], values, taken)
+                share = taken.float().mean()
+                terms[code.name] = code.recognised * code.self_label * share * loss
+        return terms
 
     def information(self, params: Tensor, values: Values) -> dict[str, float]:
         """What the recogniser knows of each code whose values are given; see ``Kind.information``."""
@@ -334,7 +236,7 @@ class CodeSpec:
     # ------------------------------------------------------------------ the data's part
     def resolve(self, columns: Mapping[str, Kind], label: str | None) -> CodeSpec:
         """Fills what the data know: each given code's kind and frequencies, and what "label" stands for."""
-        return CodeSpec(tuple(_resolve(code, columns, label) for code in self.codes))
+        return CodeSpec(tuple(resolved_by(code, columns, label) for code in self.codes))
 
     # ------------------------------------------------------------------ as text
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -348,93 +250,12 @@ class CodeSpec:
             raise CodeError(
                 f"codes is a table for each code, given {tables!r}; write [codes.noise] and under it kind = 'gaussian'."
             )
-        return cls(tuple(_code(name, table) for name, table in tables.items()))
+        return cls(tuple(from_table(name, table) for name, table in tables.items()))
 
     @classmethod
     def parse(cls, line: str) -> CodeSpec:
         """The one-line form, as ``noise:gaussian(62) digit:given,shown slant:uniform,recognised=0.1``."""
-        return cls(tuple(_code(*said) for said in spelling.parse(line, CODE_KEYS)))
+        return cls(tuple(from_table(*said) for said in spelling.parse(line, CODE_KEYS)))
 
     def __str__(self) -> str:
-        return " ".join(_spell(code) for code in self.codes)
-
-
-def _resolve(code: Code, columns: Mapping[str, Kind], label: str | None) -> Code:
-    wanted = code.given or code.frequencies
-    if wanted is None:
-        return code
-    say = f"code {code.name!r} takes its {'value' if code.given else 'frequencies'} from the data"
-    if wanted == "label" and "label" not in columns:
-        if label is None:
-            raise CodeError(
-                f"{say}, but these images have no labels: put each class in a sub-folder, lay a CSV "
-                f"beside them, or train a model that needs none (gan, dcgan, infogan)."
-            )
-        wanted = label
-    if wanted not in columns:
-        raise CodeError(f"{say}: {choose(wanted, columns, 'column of this data set')}")
-    column = columns[wanted]
-    if code.given is None:
-        if not isinstance(column, kinds.Categorical):
-            raise CodeError(
-                f"{say}, but column {wanted!r} has no classes; name one that has, or drop frequencies."
-            )
-        return replace(code, kind=kinds.Categorical(column.size, column.probs), frequencies=wanted)
-    if code.kind is not None and code.kind.name != column.name:
-        raise CodeError(
-            f"{say}: column {wanted!r} is {column.name}, but the code says {code.kind.name}; "
-            f"leave the kind out, the data know it."
-        )
-    name = wanted if code.name == "label" and NAME.fullmatch(wanted) else code.name
-    return replace(code, name=name, given=wanted, kind=column)
-
-
-# ---------------------------------------------------------------------- text to codes and back
-CODE_KEYS = tuple(f.name for f in fields(Code) if f.name not in ("name", "kind"))
-
-
-def _code(name: str, table: Mapping[str, Any]) -> Code:
-    if not isinstance(table, Mapping):
-        raise CodeError(
-            f"code {name!r} is a table of settings, given {table!r}; write [codes.{name}] and under it kind = 'gaussian'."
-        )
-    own = {k: v for k, v in table.items() if k in CODE_KEYS}
-    rest = {k: v for k, v in table.items() if k not in CODE_KEYS}
-    if own.get("given") is True:
-        own["given"] = name
-    if own.get("shown") is True:
-        own["shown"] = "projection"
-    if own.get("shown") is False:
-        own["shown"] = None
-    for key, value in own.items():
-        if key == "recognised":
-            if not isinstance(value, int | float):
-                raise CodeError(
-                    f"code {name!r}: recognised is a weight, a number of 0 or more, given {value!r}; give one, as recognised=0.1."
-                )
-            own[key] = float(value)
-        elif value is not None and not isinstance(value, str):
-            raise CodeError(
-                f"code {name!r}: {key} is a word, given {value!r}; write it in quotes, as {key} = 'label'."
-            )
-    if "kind" not in rest and rest:
-        unknown = next(iter(rest))
-        raise CodeError(
-            f"code {name!r}: {choose(unknown, (*CODE_KEYS, 'kind'), 'setting of a code')}"
-        )
-    kind = kinds.from_dict(rest, f"code {name!r}") if rest else None
-    return Code(name, kind, **own)
-
-
-def _spell(code: Code) -> str:
-    """One code in the one-line form; a given code's kind is the data's to say."""
-    kind = code.kind.to_dict() if code.kind is not None and code.given is None else {}
-    if code.frequencies:
-        kind.pop("probs", None)
-    asked = {
-        key: value
-        for key in CODE_KEYS
-        if (value := getattr(code, key)) not in (None, 0.0)
-        and value != Code.__dataclass_fields__[key].default
-    }
-    return spelling.spell(code.name, kind, asked)
+        return " ".join(spelled(code) for code in self.codes)

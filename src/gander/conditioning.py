@@ -15,7 +15,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gander.codes import Code, CodeSpec, Told, Values
+from gander.code import Code, Told, Values
+from gander.codes import CodeSpec
 
 Shape = tuple[int, int, int]
 """Channels, height, width of an image."""

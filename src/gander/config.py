@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from gander import augmentations, backbones, strangers
-from gander.codes import CODE_KEYS, CodeSpec
+from gander.code import CODE_KEYS
+from gander.codes import CodeSpec
 from gander.errors import ConfigError, choose
 from gander.objectives import OBJECTIVES
 from gander.settings import (
@@ -224,8 +225,11 @@ def from_dict(table: Mapping[str, Any]) -> Config:
     spec = CodeSpec.parse(codes) if isinstance(codes, str) else CodeSpec.from_dict(codes)
     built = {name: _section(name, table.get(name, {})) for name in SECTIONS}
     # in the order of application: however it is written, it is the same run
-    looks = ",".join(augmentations.named(built["game"].augment))
-    built["game"] = dataclasses.replace(built["game"], augment=looks)
+    looks = {
+        key: ",".join(augmentations.named(getattr(built["game"], key), f"game.{key}"))
+        for key in ("augment", "views")
+    }
+    built["game"] = dataclasses.replace(built["game"], **looks)
     config = Config(codes=spec, preset=str(table.get("preset", "custom")), **built)
     backbones.find(config.model.backbone)
     if config.game.objective not in OBJECTIVES:

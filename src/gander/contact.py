@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from gander import images as pictures
-from gander.codes import Code
+from gander.code import Code
 from gander.data import Column, Data
 from gander.headings import Axis, Heading
 from gander.kinds import Circular

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gander import rng
-from gander.codes import CodeSpec, Values
+from gander.code import Values
+from gander.codes import CodeSpec
 from gander.conditioning import Shape
 from gander.norms import spectral
 

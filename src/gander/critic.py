@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gander.codes import CodeSpec, Told
+from gander.code import Told
+from gander.codes import CodeSpec
 from gander.conditioning import ByName, CriticInput, Shape, embedding
 from gander.norms import SplitNorm, look_at, spectral
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from gander import data as sources
 from gander import headings, inversion, reading, rng, runs, sampling, sheets
 from gander import images as pictures
-from gander.codes import Code, Values
+from gander.code import Code, Values
 from gander.errors import DataError, GanderError, UseError
 from gander.headings import Axis
 from gander.inversion import Edit

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gander import images as pictures
 from gander import reels, runs, sampling, sheets
-from gander.codes import Values
+from gander.code import Values
 from gander.errors import CodeError, UseError
 from gander.kinds import Kind
 from gander.model import CHUNK, Model

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from gander import augmentations
 from gander.adaptive import Adaptive
-from gander.codes import Code, CodeSpec, Told, Values
+from gander.code import Code, Told, Values
+from gander.codes import CodeSpec
 from gander.conditioning import SteeredGenerator
 from gander.contrast import Contrast, misjudged
 from gander.critic import Critic, Verdict
@@ -83,6 +84,10 @@ class Game:
     penalties: Mapping[str, float] = field(default_factory=dict)
     augment: tuple[str, ...] = ()
     adaptive: Adaptive | None = None
+    views: tuple[str, ...] = ()
+    """Transformations of the view in which a real image is read again, for codes with ``self_label``."""
+    sure: float = 0.0
+    """How sure of a real image the recogniser must be to learn from itself."""
     contrast: Contrast | None = None
     """Who says which discovered code two images share."""
     contrast_weight: float = 0.0
@@ -126,6 +131,7 @@ class Game:
         terms = {"critic": self.objective.critic(on_fake.logit, on_real.logit).mean()}
         if self.recogniser != "joint":
             terms |= self._readings(on_fake, values, on_real, known)
+            terms |= self._own(real, told, on_real, known, drawn)
         return terms | self._penalties(real, told, fake)
 
     def generator_terms(
@@ -159,6 +165,7 @@ class Game:
         readings: Terms = {}
         if self.recogniser != "joint":
             readings = self._readings(on_fake, fakes.values, on_real, known)
+            readings |= self._own(real, fakes.told, on_real, known, drawn)
             read = self.spec.recognition(on_fake.params, fakes.values)
             generator |= _tagged("draws", read)
         return Together(critic, readings, generator, fakes, on_fake.logit, on_real.logit)
@@ -193,6 +200,20 @@ class Game:
         """What the critic's step teaches the recogniser: on fakes what it may, on real images what is given."""
         terms = _tagged("fake", self.spec.recognition(on_fake.params, values, learns_from_fakes))
         return terms | _tagged("real", self.spec.recognition(on_real.params, known))
+
+    def _own(
+        self, real: Tensor, told: dict[str, Told], on_real: Verdict, known: Values, drawn: Values
+    ) -> Terms:
+        """What the recogniser learns from itself: of a real image it is sure of, a view must be read as the same."""
+        if not any(code.self_label for code in self.spec.recognised):
+            return {}
+        view = augmentations.viewed(self.views, real, drawn)
+        feels = self.recogniser == "critic"
+        on_view = self.critic(view, told, real=True, trunk_feels=feels).params
+        due = drawn[augmentations.DUE]
+        return _tagged(
+            "self", self.spec.self_labelled(on_real.params, on_view, known, due, self.sure)
+        )
 
 
 def learns_from_fakes(code: Code) -> bool:

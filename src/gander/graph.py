@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from gander import __version__
-from gander.codes import Code, CodeSpec, Values
+from gander.code import Code, Values
+from gander.codes import CodeSpec
 from gander.conditioning import SteeredGenerator
 from gander.errors import UseError
 from gander.images import to_bytes

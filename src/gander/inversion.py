@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from gander.codes import Code, CodeSpec, Values
+from gander.code import Code, Values
+from gander.codes import CodeSpec
 from gander.conditioning import SteeredGenerator
 from gander.images import to_bytes, to_unit
 

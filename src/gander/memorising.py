@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gander.codes import CodeSpec, Told, Values
+from gander.code import Told, Values
+from gander.codes import CodeSpec
 from gander.critic import Critic
 from gander.data import Data
 from gander.images import to_unit

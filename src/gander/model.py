@@ -19,7 +19,8 @@ from torch import Tensor
 
 from gander import backbones, engine, handed, inversion, runs, weights
 from gander import names as naming
-from gander.codes import Code, CodeSpec, Values
+from gander.code import Code, Values
+from gander.codes import CodeSpec
 from gander.conditioning import Shape, SteeredGenerator
 from gander.critic import Critic
 from gander.errors import CodeError, RunError

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gander import strangers
-from gander.codes import NAME, Code, CodeSpec
+from gander.code import NAME, Code
+from gander.codes import CodeSpec
 from gander.errors import CodeError, RunError, choose
 from gander.images import write
 from gander.kinds import Categorical

@@ -22,7 +22,7 @@ from torch import Tensor
 from gander import images as pictures
 from gander import names as kept
 from gander import rng, runs
-from gander.codes import Code
+from gander.code import Code
 from gander.contact import Row, laid_out
 from gander.data import Column, Data
 from gander.errors import CodeError, DataError, GanderError, RunError, UseError

@@ -51,6 +51,8 @@ class Plan:
             recogniser=game.recogniser,
             penalties=penalties,
             augment=augmentations.named(game.augment),
+            views=augmentations.named(game.views),
+            sure=game.self_label_sure,
             adaptive=adaptive(self.config),
             # after the two players, whose first weights are so the same with it and without
             contrast=self._contrast() if game.contrast else None,
@@ -177,6 +179,12 @@ def check_spec(spec: CodeSpec, config: Config) -> None:
             f"specification has {len(parts(spec))} ({found}); give it two or more, as "
             f"--set codes='noise:gaussian(62) c1:uniform,recognised=0.1 c2:uniform,recognised=0.1', or contrast=0."
         )
+    for code in spec.recognised:
+        if config.game.recogniser == "joint" and code.self_label:
+            raise ConfigError(
+                f"code {code.name!r} is to be learned from real images as well (self_label), and under game.recogniser = joint the "
+                f"critic's step teaches no reading; set recogniser=critic, or {code.name}.self_label=0."
+            )
     for code in spec.given:
         if config.game.recogniser == "joint" and code.recognised and code.learns == "real":
             raise ConfigError(

@@ -17,7 +17,7 @@ from torch import Tensor
 from gander import contact, runs, uncertainty
 from gander import data as sources
 from gander import images as pictures
-from gander.codes import Code
+from gander.code import Code
 from gander.conditioning import Shape
 from gander.data import Data
 from gander.errors import DataError, UseError

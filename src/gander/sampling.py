@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gander import images as pictures
 from gander import sheets
-from gander.codes import Values
+from gander.code import Values
 from gander.errors import CodeError, UseError
 from gander.model import Model
 

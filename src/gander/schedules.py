@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gander.codes import Values
+from gander.code import Values
 from gander.engine import Engine
 from gander.game import Game, Terms, Together
 

@@ -73,6 +73,17 @@ class GameSettings:
     augment_images: int = setting(
         20_000, "images within which the probability of a transformation can go from 0 to 1", 1
     )
+    views: str = setting(
+        "rotate,scale,shift",
+        "transformations of the view in which a real image is read again (codes with self_label), of `gander list augmentations`: "
+        "such as leave those codes as they are",
+    )
+    self_label_from: int = setting(
+        7_000, "images after which codes with self_label are learned from real images", 0
+    )
+    self_label_sure: float = setting(
+        0.7, "how sure of a real image the recogniser must be to learn from itself", 0, 1
+    )
     contrast: float = setting(
         0.0,
         "weight of telling which discovered code two generated images share (InfoGAN-CR); 0 is off",

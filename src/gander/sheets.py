@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from gander import images as pictures
-from gander.codes import Code
+from gander.code import Code
 from gander.headings import Axis
 from gander.model import Model
 

@@ -16,7 +16,12 @@ from gander.errors import CodeError, choose
 from gander.kinds import EXAMPLES, KINDS
 
 LONGEST = 10_000  # letters of a line
-BARE = {"shown": "projection", "recognised": 1.0}  # what a setting without a value means
+WEIGHTS = ("recognised", "self_label")
+BARE = {
+    "shown": "projection",
+    "recognised": 1.0,
+    "self_label": 1.0,
+}  # what a setting without a value means
 
 
 def parse(line: str, settings: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -35,7 +40,7 @@ def spell(name: str, kind: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     parts = [_spell_kind(kind)] if kind else []
     for key, value in asked.items():
         bare = value == (name if key == "given" else BARE.get(key))
-        parts.append(key if bare else f"{key}={_short(value) if key == 'recognised' else value}")
+        parts.append(key if bare else f"{key}={_short(value) if key in WEIGHTS else value}")
     return f"{name}:{','.join(parts)}"
 
 
@@ -65,8 +70,8 @@ def _parse_code(word: str, settings: Sequence[str]) -> tuple[str, dict[str, Any]
         kind = re.fullmatch(r"([a-z]+)(?:\(([^()]*)\))?", part)
         if kind and kind[1] in KINDS:
             table |= _parse_kind(name, kind[1], kind[2])
-        elif key == "recognised":
-            table[key] = _weight(name, value) if equals else 1.0
+        elif key in WEIGHTS:
+            table[key] = _weight(name, key, value) if equals else 1.0
         elif key in ("given", "shown"):
             table[key] = value if equals else True
         elif key in settings and equals:
@@ -76,12 +81,12 @@ def _parse_code(word: str, settings: Sequence[str]) -> tuple[str, dict[str, Any]
     return name, table
 
 
-def _weight(name: str, text: str) -> float:
+def _weight(name: str, key: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
         raise CodeError(
-            f"code {name!r}: recognised is a weight, a number of 0 or more, given {text!r}; give one, as recognised=0.1."
+            f"code {name!r}: {key} is a weight, a number of 0 or more, given {text!r}; give one, as {key}=0.1."
         ) from None
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from gander import augmentations, contrast, rng
-from gander.codes import Values
+from gander.code import Values
 from gander.config import Config
 from gander.errors import Diverged
 from gander.plan import Plan
@@ -97,7 +97,7 @@ class Tally:
 
 def _often(term: str, config: Config) -> int:
     """How many times an iteration a term is taken: those of the critic's player at each of its steps."""
-    of_critic = term.startswith(("critic", "real/", "fake/", "penalty/"))
+    of_critic = term.startswith(("critic", "real/", "fake/", "self/", "penalty/"))
     return config.game.critic_steps if of_critic else 1
 
 
@@ -254,6 +254,10 @@ def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
         return contrast.draw(plan.spec, plan.config.game.contrast_gap, seed, stream, first, count)
     choose = plan.config.game.augment_target > 0
     looks = augmentations.draw(names, seed, stream, first, count, choose)
+    game = plan.config.game
+    if stream == "critic" and any(code.self_label for code in plan.spec.recognised):
+        views = augmentations.named(game.views)
+        looks |= augmentations.draw_views(views, seed, stream, first, count, game.self_label_from)
     return plan.spec.draw(seed, stream, first, count) | looks
 
 

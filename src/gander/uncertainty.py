@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gander.codes import Code
+from gander.code import Code
 from gander.kinds import Circular
 from gander.model import Model
 

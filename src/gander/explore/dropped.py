@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gander import images as pictures
 from gander import reading
-from gander.codes import Code
+from gander.code import Code
 from gander.errors import DataError
 from gander.explore.live import Loaded
 from gander.reading import Reading

@@ -15,7 +15,7 @@ import torch
 
 from gander import __version__, graph, history, rng
 from gander.charts import text
-from gander.codes import Code
+from gander.code import Code
 from gander.errors import UseError
 from gander.history import Measured
 from gander.images import write as write_file

@@ -91,6 +91,9 @@ class Categorical(Kind):
     def estimate(self, params: Tensor) -> Tensor:
         return params.argmax(1)
 
+    def confidence(self, params: Tensor) -> Tensor:
+        return params.softmax(1).amax(1)
+
     def elementwise(self, params: Tensor, values: Tensor) -> Tensor:
         # The tutorials put the softmax in the network and binary cross-entropy on its output; we
         # do the same from logits, with log(1 - p) written so that it cannot overflow.
@@ -182,6 +185,9 @@ class Binary(Vector):
 
     def estimate(self, params: Tensor) -> Tensor:
         return (params > 0).to(params.dtype)
+
+    def confidence(self, params: Tensor) -> Tensor:
+        return params.abs().sigmoid().amin(1)
 
     def elementwise(self, params: Tensor, values: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(params, values, reduction="none").mean(1)

@@ -95,6 +95,10 @@ class Kind(abc.ABC):
     def estimate(self, params: Tensor) -> Tensor:
         """The recogniser's best guess: (B, P) -> (B, *S)."""
 
+    def confidence(self, params: Tensor) -> Tensor:
+        """How sure the recogniser is of its best guess, (B, P) -> (B,) in [0, 1]; 1 for kinds that state no doubt of their own."""
+        return torch.ones_like(params[:, 0])
+
     @abc.abstractmethod
     def elementwise(self, params: Tensor, values: Tensor) -> Tensor:
         """The tutorials' losses, (B,): squared error, or binary cross-entropy on each element."""

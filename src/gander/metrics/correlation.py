@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gander.codes import Code
+from gander.code import Code
 from gander.study import LEAST, CannotMeasure, Figure, Study
 from gander.study.libraries import library
 from gander.study.ordered import Number, numbers

@@ -8,7 +8,7 @@ the ceiling the judge's own accuracy, which learned from real images. Cost: draw
 
 from __future__ import annotations
 
-from gander.codes import Code
+from gander.code import Code
 from gander.data import Column, Data
 from gander.judge import train_judge
 from gander.study import CannotMeasure, Figure, Study

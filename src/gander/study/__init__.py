@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from gander import rng
-from gander.codes import Code, CodeSpec, Values
+from gander.code import Code, Values
+from gander.codes import CodeSpec
 from gander.critic import Critic
 from gander.data import Data
 from gander.judge import Judge, judge_of

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gander import rng
-from gander.codes import Code
+from gander.code import Code
 from gander.data import Column
 from gander.study import CannotMeasure, Figure, Study
 

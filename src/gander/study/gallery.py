@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from gander import kinds, rng
-from gander.codes import NAME, Code, CodeSpec, Values
+from gander.code import NAME, Code, Values
+from gander.codes import CodeSpec
 from gander.critic import Critic
 from gander.data import Column, Data
 from gander.errors import RunError
