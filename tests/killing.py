@@ -53,6 +53,12 @@ CASES = {
     "infogan reuse": ("infogan", "schedule=reuse", "precision=bf16", "decay=linear", *EVALUATED),
     "infogan one-stage": ("infogan", "schedule=one-stage", "precision=bf16"),
     "infogan augmented": ("infogan", "augment=shift,brightness", "r1=0.1", *EVALUATED),
+    "infogan own labels": (
+        "infogan-selflabel",
+        "category.frequencies=learned",
+        "frequencies_from=48",
+        *EVALUATED,
+    ),
     "infogan-lsgan": ("infogan-lsgan", *EVALUATED),  # dropout, two critic steps, three optimisers
     "acgan-infogan": ("acgan-infogan", "tensorboard=true", "precision=bf16", *EVALUATED),
 }

@@ -74,9 +74,9 @@ def test_what_it_goes_by_is_the_mean_sign_about_the_middle():
 def test_so_many_images_are_transformed_and_the_others_are_the_same_to_the_bit(name):
     images = some(rows=ROWS)
     drawn = augmentations.draw((name,), 0, "critic", 0, ROWS, choose=True)
-    always = seen((name,), images, drawn, "real")
+    always = seen(named(name), images, drawn, "real")
     for share in (0.0, 0.3, 1.0):
-        looks = seen((name,), images, drawn, "real", probability=torch.tensor(share))
+        looks = seen(named(name), images, drawn, "real", probability=torch.tensor(share))
         changed = (looks != images).flatten(1).any(1)
         assert torch.equal(looks[changed], always[changed])
         chosen = drawn["chosen/real"][:, 0] < share
@@ -94,7 +94,7 @@ def test_who_is_chosen_is_a_function_of_position_and_changes_no_other_number():
     assert set(plain) < set(whole)
     assert all(torch.equal(whole[key], value) for key, value in plain.items())
     assert all(torch.equal(part[key], value[7:27]) for key, value in whole.items())
-    alone = augmentations.draw(names[2:3], 3, "critic", 0, 40, choose=True)
+    alone = augmentations.draw(list(names)[2:3], 3, "critic", 0, 40, choose=True)
     for key in ("chosen/real", "chosen/fake"):
         assert torch.equal(alone[key][:, 0], whole[key][:, 2])
         columns = torch.corrcoef(torch.cat([whole[key], whole[key.replace("chosen", "seen")]], 1).T)

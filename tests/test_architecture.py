@@ -16,7 +16,7 @@ FLOORS = [
     {"kinds", "objectives", "penalties", "augmentations", "adaptive"},
     {"spelling", "norms", "images", "filling", "settings"},
     {"code"},
-    {"codes", "reels", "folders"},
+    {"codes", "frequencies", "reels", "folders"},
     {"conditioning", "backbones"},
     {"critic", "inversion", "contrast"},
     {"game", "data", "config", "engine", "weights"},

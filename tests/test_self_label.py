@@ -54,6 +54,35 @@ def test_rows_that_are_not_due_or_not_sure_count_nothing(kind):
         assert 0 < int((sure > level).sum()) < ROWS and chosen == same
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "categorical(0.2,0.3,0.5)"])
+def test_classes_read_as_often_as_they_are_drawn_are_in_balance(kind):
+    spec = CodeSpec.parse(f"noise:gaussian(3) c:{kind},recognised=0.5,self_label=2")
+    rows = torch.arange(ROWS) < 6
+    read = torch.randn(ROWS, spec.params, requires_grad=True)
+    terms = spec.imbalance(read, rows, {})
+    code = spec.code("c").resolved
+    if not code.discrete:
+        assert terms == {}
+        return
+    mean = (
+        code.posterior(read[:6].detach()).base_dist.probs
+        if code.parts > 1
+        else read[:6].detach().softmax(1)
+    )
+    make = torch.distributions.Bernoulli if code.parts > 1 else torch.distributions.Categorical
+    prior = code.prior().base_dist if code.parts > 1 else code.prior()
+    apart = torch.distributions.kl_divergence(
+        make(probs=mean.mean(0)), make(probs=prior.probs.float())
+    )
+    assert float(terms["c"].detach()) == pytest.approx(float(apart.sum()), rel=1e-4)
+    none = spec.imbalance(read, rows & False, {})["c"]
+    (slope,) = torch.autograd.grad(none, read)
+    assert none == 0 and not slope.any()
+    if code.parts == 1:
+        even = prior.probs.float().log().expand(ROWS, -1)
+        assert float(spec.imbalance(even, rows, {})["c"]) == pytest.approx(0, abs=1e-6)
+
+
 def test_a_given_code_learns_from_itself_only_where_the_row_lacks_its_label():
     spec = CodeSpec.parse("noise:gaussian(3) d:given,recognised,self_label=1")
     spec = spec.resolve({"d": tiny.plan("acgan").spec.given[0].resolved}, "d")

@@ -29,6 +29,8 @@ WAYS = {
         "c1.self_label=0.5",
         "self_label_from=24",
         "self_label_sure=0",
+        "category.frequencies=learned",
+        "frequencies_from=36",
     ),
     "pairs": ("contrast=1", "contrast_gap=0.2", "critic_norm=spectral"),
     "augmented": (f"augment={','.join(AUGMENTATIONS)}", "schedule=reuse", "critic_steps=2"),

@@ -7,13 +7,16 @@ transformations, with the gradient going back through them, the generator draws 
 Adversarial Networks with Limited Data", 2020).
 
 An entry of ``AUGMENTATIONS`` is the setting, the listing and the law tests of a transformation. Each turns numbers in [-1, 1], a row for
-each image, into what it does; 0 is the middle of what it may do, and at strength 0 it does nothing.
+each image, into what it does; 0 is the middle of what it may do, at strength 1 it does what its entry says, and at strength 0 nothing.
+
+What turns, scales or slants an image is a matrix, and several at once are one matrix, so that the image is resampled only once:
+every resampling blurs it a little more, and a critic sees that.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +29,7 @@ from gander.errors import ConfigError, choose
 SHIFT = 1 / 8  # of the side, at most
 DEGREES = 10.0  # at most, either way
 SCALE = 1.2  # at most, larger or smaller
+SLANT = 0.25  # of the height, at most, from bottom to top
 HOLE = 0.5  # of the side
 OFFSET = 0.5  # of a range from -1 to 1, at most
 CONTRAST = 0.5  # more or less, at most
@@ -39,6 +43,8 @@ class Augmentation(NamedTuple):
     apply: Callable[[Tensor, Tensor, float], Tensor]
     """(images (B, C, H, W) float32, numbers (B, n) in [-1, 1], strength in [0, 1]) -> images of the same shape; differentiable."""
     about: str
+    matrix: Callable[[Tensor, float], Tensor] | None = None
+    """(numbers (B, n), strength) -> (B, 2, 2), from how far down and across of the middle a pixel lies to where it is taken from."""
 
 
 # ---------------------------------------------------------------------- where things are
@@ -48,19 +54,29 @@ def flip(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
     return torch.where(mirrored, images.flip(3), images)
 
 
-def rotate(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+def rotate(numbers: Tensor, strength: float) -> Tensor:
     """A turn about the middle."""
-    angle = numbers * strength * math.radians(DEGREES)
-    cosine, sine = angle.cos().view(-1, 1, 1), angle.sin().view(-1, 1, 1)
-    down, across = _from_the_middle(images)
-    return _resampled(images, cosine * down - sine * across, sine * down + cosine * across)
+    angle = numbers[:, 0] * strength * math.radians(DEGREES)
+    cosine, sine = angle.cos(), angle.sin()
+    return _matrix(cosine, -sine, sine, cosine)
 
 
-def scale(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+def scale(numbers: Tensor, strength: float) -> Tensor:
     """Larger or smaller about the middle."""
-    factor = (numbers * strength * math.log(SCALE)).exp().view(-1, 1, 1)
-    down, across = _from_the_middle(images)
-    return _resampled(images, down / factor, across / factor)
+    factor = (numbers[:, 0] * strength * -math.log(SCALE)).exp()
+    none = torch.zeros_like(factor)
+    return _matrix(factor, none, none, factor)
+
+
+def slant(numbers: Tensor, strength: float) -> Tensor:
+    """Each line moved sideways, the farther from the middle the more."""
+    along = numbers[:, 0] * strength * SLANT
+    none, one = torch.zeros_like(along), torch.ones_like(along)
+    return _matrix(one, none, along, one)
+
+
+def _matrix(*entries: Tensor) -> Tensor:
+    return torch.stack(entries, 1).view(-1, 2, 2)
 
 
 def shift(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
@@ -75,12 +91,19 @@ def shift(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
     return images
 
 
-def _from_the_middle(images: Tensor) -> tuple[Tensor, Tensor]:
-    """How far down (H, 1) and across (1, W) each pixel lies from the middle, in pixels."""
+def _moved(images: Tensor, matrix: Tensor) -> Tensor:
+    """Each pixel taken from where the matrix (B, 2, 2) of its place says."""
     height, width = images.shape[2:]
-    down = torch.arange(height, device=images.device) - (height - 1) / 2
-    across = torch.arange(width, device=images.device) - (width - 1) / 2
-    return down[:, None], across[None, :]
+    down = (torch.arange(height, device=images.device) - (height - 1) / 2)[:, None]
+    across = (torch.arange(width, device=images.device) - (width - 1) / 2)[None, :]
+    entry = matrix.view(-1, 4, 1, 1)
+    return _resampled(
+        images, entry[:, 0] * down + entry[:, 1] * across, entry[:, 2] * down + entry[:, 3] * across
+    )
+
+
+def _by(matrix: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor, Tensor, float], Tensor]:
+    return lambda images, numbers, strength: _moved(images, matrix(numbers, strength))
 
 
 def _resampled(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
@@ -163,8 +186,9 @@ def cutout(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "flip": Augmentation(1, flip, "half of the images mirrored left to right"),
-    "rotate": Augmentation(1, rotate, "turned by up to 10 degrees either way"),
-    "scale": Augmentation(1, scale, "up to 1.2 times as large or as small"),
+    "rotate": Augmentation(1, _by(rotate), "turned by up to 10 degrees either way", rotate),
+    "scale": Augmentation(1, _by(scale), "up to 1.2 times as large or as small", scale),
+    "slant": Augmentation(1, _by(slant), "slanted by up to a quarter of the height", slant),
     "shift": Augmentation(2, shift, "moved by up to an eighth of the side, in whole pixels"),
     "brightness": Augmentation(1, brightness, "lighter or darker by up to a quarter of the range"),
     "saturation": Augmentation(1, saturation, "from gray to twice as colourful"),
@@ -175,15 +199,41 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 # ---------------------------------------------------------------------- of a setting
-def named(text: str, setting: str = "game.augment") -> tuple[str, ...]:
-    """The transformations of a comma-separated list, in the order of application. Raises ``ConfigError``."""
-    asked = [name.strip() for name in text.split(",")] if text.strip() else []
-    for name in asked:
+STRONGEST = 10.0
+
+
+def named(text: str, setting: str = "game.augment") -> dict[str, float]:
+    """The transformations of a comma-separated list and their strengths, as ``rotate*1.7,shift``, in the order of application.
+
+    Raises ``ConfigError``.
+    """
+    asked: dict[str, float] = {}
+    for said in text.split(",") if text.strip() else ():
+        name, times, strength = (part.strip() for part in said.partition("*"))
         if name not in AUGMENTATIONS:
             raise ConfigError(f"{setting}: {choose(name, AUGMENTATIONS, 'transformation')}")
-        if asked.count(name) > 1:
+        if name in asked:
             raise ConfigError(f"{setting}: {name!r} is named twice; name it once.")
-    return tuple(name for name in AUGMENTATIONS if name in asked)
+        asked[name] = _strength(strength, said.strip(), setting) if times else 1.0
+    return {name: asked[name] for name in AUGMENTATIONS if name in asked}
+
+
+def _strength(text: str, said: str, setting: str) -> float:
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = math.nan
+    if not 0 < strength <= STRONGEST:
+        raise ConfigError(
+            f"{setting}: after * stands how many times as strong as usual, above 0 and at most {STRONGEST:g}, given {said!r}; "
+            "write as rotate*1.7."
+        )
+    return strength
+
+
+def written(strengths: Mapping[str, float]) -> str:
+    """The inverse of ``named``, one text for each choice."""
+    return ",".join(name if s == 1 else f"{name}*{s:g}" for name, s in strengths.items())
 
 
 SEEN = {"real": "seen/real", "fake": "seen/fake"}
@@ -193,7 +243,7 @@ CHOSEN = {"real": "chosen/real", "fake": "chosen/fake"}
 
 
 def draw(
-    names: Sequence[str], seed: int, stream: str, first: int, count: int, choose: bool = False
+    names: Collection[str], seed: int, stream: str, first: int, count: int, choose: bool = False
 ) -> dict[str, Tensor]:
     """The numbers for the real and the generated images at positions ``first …``, (count, n) in [-1, 1] each; none for no names.
 
@@ -223,7 +273,7 @@ VIEW, DUE = "seen/view", "due/view"
 
 
 def draw_views(
-    names: Sequence[str], seed: int, stream: str, first: int, count: int, begin: int
+    names: Collection[str], seed: int, stream: str, first: int, count: int, begin: int
 ) -> dict[str, Tensor]:
     """The numbers for views of the real images at positions ``first …``, (count, n), and whether they are at ``begin`` or later."""
     due = rng.tensor(first + np.arange(count) >= begin, torch.bool)
@@ -231,17 +281,16 @@ def draw_views(
     return {DUE: due, VIEW: torch.cat(numbers, 1) if numbers else torch.zeros(count, 0)}
 
 
-def viewed(names: Sequence[str], images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+def viewed(strengths: Mapping[str, float], images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
     """A view of real images, (B, C, H, W) in [-1, 1]."""
-    return seen(names, images, {SEEN["real"]: drawn[VIEW]}, "real")
+    return seen(strengths, images, {SEEN["real"]: drawn[VIEW]}, "real")
 
 
 def seen(
-    names: Sequence[str],
+    strengths: Mapping[str, float],
     images: Tensor,
     drawn: Mapping[str, Tensor],
     of: str,
-    strength: float = 1,
     probability: Tensor | None = None,
 ) -> Tensor:
     """The images (B, C, H, W) in [-1, 1] as the critic sees them; ``of`` is "real" or "fake".
@@ -250,15 +299,33 @@ def seen(
     Computed in float32 and rounded once to the type given, so that real and generated images are rounded alike. Colours may leave
     [-1, 1]: cutting them off would hide from the generator what it draws there.
     """
-    if not names:
+    if not strengths:
         return images
     numbers, looks = drawn[SEEN[of]], images.float()
-    parts = torch.split(numbers, [AUGMENTATIONS[name].numbers for name in names], dim=1)
-    for k, (name, part) in enumerate(zip(names, parts, strict=True)):
-        changed = AUGMENTATIONS[name].apply(looks, part, strength)
-        if probability is None:
-            looks = changed
-        else:
-            chosen = drawn[CHOSEN[of]][:, k] < probability
-            looks = torch.where(chosen.view(-1, 1, 1, 1), changed, looks)
+    parts = torch.split(numbers, [AUGMENTATIONS[name].numbers for name in strengths], dim=1)
+    turned: Tensor | None = None
+    for k, (name, part) in enumerate(zip(strengths, parts, strict=True)):
+        one, strength = AUGMENTATIONS[name], strengths[name]
+        chosen = None if probability is None else drawn[CHOSEN[of]][:, k] < probability
+        if one.matrix is not None:
+            matrix = one.matrix(_only(chosen, part, torch.zeros_like(part)), strength)
+            turned = matrix if turned is None else _after(turned, matrix)
+            continue
+        if turned is not None:
+            looks, turned = _moved(looks, turned), None
+        looks = _only(chosen, one.apply(looks, part, strength), looks)
+    if turned is not None:
+        looks = _moved(looks, turned)
     return looks.to(images.dtype)
+
+
+def _after(first: Tensor, then: Tensor) -> Tensor:
+    """The one matrix (B, 2, 2) of two; not ``@``, which may be computed in a shorter type."""
+    return (first.unsqueeze(3) * then.unsqueeze(1)).sum(2)
+
+
+def _only(chosen: Tensor | None, changed: Tensor, as_it_was: Tensor) -> Tensor:
+    """The rows that are chosen (B,) changed, and the others as they were; all changed where nothing is chosen."""
+    if chosen is None:
+        return changed
+    return torch.where(chosen.view(-1, *[1] * (changed.dim() - 1)), changed, as_it_was)

@@ -22,6 +22,8 @@ BEHIND = ("projection", "hidden")
 Fed = Literal["concat", "multiply", "embed", "normalisation"]
 Learns = Literal["real", "both"]
 Scored = Literal["likelihood", "profile", "elementwise"]
+LEARNED = "learned"
+"""Instead of a column's name, where a category's frequencies come from: how often real images are read as each class."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -56,7 +58,7 @@ class Code:
     """`likelihood`: numbers under a fixed variance, as the InfoGAN authors' code; `profile`: under the variance that fits the batch best;
     `elementwise`: the tutorials' squared error, and binary cross-entropy per element of the softmax."""
     frequencies: str | None = None
-    """A column whose class frequencies a drawn category takes; it is not given."""
+    """A column whose class frequencies a drawn category takes; it is not given. Or ``learned``: what real images are read as."""
 
     def __post_init__(self) -> None:
         say = f"code {self.name!r}"
@@ -98,6 +100,12 @@ class Code:
             )
         if self.at_input and self.recognised:
             raise CodeError(cheats(self.name, self.shown))
+        category = self.kind is not None and self.kind.name == "categorical"
+        if self.frequencies == LEARNED and not (category and self.is_discovered):
+            raise CodeError(
+                f"{say} is to learn how often each class is drawn (frequencies=learned) from what real images are read as, and only a "
+                f"category that is recognised and not given can; write it as {self.name}:categorical(10),recognised,frequencies=learned."
+            )
         if self.kind is None and self.given is None and self.frequencies is None:
             raise CodeError(
                 f"{say} needs a kind, one of {', '.join(kinds.KINDS)}; give it, as {self.name}:uniform, or add given where the data supply it."
@@ -152,7 +160,7 @@ def cheats(name: str, shown: str | None) -> str:
 
 def resolved_by(code: Code, columns: Mapping[str, Kind], label: str | None) -> Code:
     wanted = code.given or code.frequencies
-    if wanted is None:
+    if wanted is None or (code.given is None and wanted == LEARNED):
         return code
     say = f"code {code.name!r} takes its {'value' if code.given else 'frequencies'} from the data"
     if wanted == "label" and "label" not in columns:

@@ -18,7 +18,7 @@ Shapes: B batch; S one value; W what a network is told of it; P what a recognise
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ from torch import Tensor
 from gander import rng, spelling
 from gander.code import CODE_KEYS, Code, Told, Values, cheats, from_table, resolved_by, spelled
 from gander.errors import CodeError, choose
-from gander.kinds import Kind
+from gander.kinds import Categorical, Kind
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,25 @@ class CodeSpec:
                 terms[code.name] = code.recognised * code.self_label * share * loss
         return terms
 
+    def imbalance(
+        self, params: Tensor, rows: Tensor, shares: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """How far the readings (B, P) of the ``rows`` (B,) are, on average, from each class being as frequent as among those drawn.
+
+        ``shares`` (K,) are how often the classes of a code are drawn, where that is not its kind's to say.
+
+        Of each code with ``self_label`` that states what it doubts, weighted likewise (Hu et al., "Learning Discrete Representations via
+        Information Maximizing Self-Augmented Training", 2017).
+        """
+        parts = self.split(params)
+        return {
+            code.name: code.recognised
+            * code.self_label
+            * code.resolved.imbalance(parts[code.name], rows, shares.get(code.name))
+            for code in self.recognised
+            if code.self_label > 0 and code.resolved.discrete
+        }
+
     def information(self, params: Tensor, values: Values) -> dict[str, float]:
         """What the recogniser knows of each code whose values are given; see ``Kind.information``."""
         parts = self.split(params)
@@ -237,6 +256,13 @@ class CodeSpec:
     def resolve(self, columns: Mapping[str, Kind], label: str | None) -> CodeSpec:
         """Fills what the data know: each given code's kind and frequencies, and what "label" stands for."""
         return CodeSpec(tuple(resolved_by(code, columns, label) for code in self.codes))
+
+    def drawn_as(self, shares: Mapping[str, Sequence[float]]) -> CodeSpec:
+        """The same with these categories drawn that often."""
+        kinds = {name: Categorical(len(each), tuple(each)) for name, each in shares.items()}
+        return CodeSpec(
+            tuple(replace(c, kind=kinds[c.name]) if c.name in kinds else c for c in self.codes)
+        )
 
     # ------------------------------------------------------------------ as text
     def to_dict(self) -> dict[str, dict[str, Any]]:

@@ -226,7 +226,7 @@ def from_dict(table: Mapping[str, Any]) -> Config:
     built = {name: _section(name, table.get(name, {})) for name in SECTIONS}
     # in the order of application: however it is written, it is the same run
     looks = {
-        key: ",".join(augmentations.named(getattr(built["game"], key), f"game.{key}"))
+        key: augmentations.written(augmentations.named(getattr(built["game"], key), f"game.{key}"))
         for key in ("augment", "views")
     }
     built["game"] = dataclasses.replace(built["game"], **looks)

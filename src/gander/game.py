@@ -30,6 +30,7 @@ from gander.codes import CodeSpec
 from gander.conditioning import SteeredGenerator
 from gander.contrast import Contrast, misjudged
 from gander.critic import Critic, Verdict
+from gander.frequencies import PLACE, Frequencies
 from gander.objectives import Objective
 from gander.penalties import PENALTIES
 
@@ -82,19 +83,24 @@ class Game:
     objective: Objective
     recogniser: Recogniser = "critic"
     penalties: Mapping[str, float] = field(default_factory=dict)
-    augment: tuple[str, ...] = ()
+    augment: Mapping[str, float] = field(default_factory=dict)
     adaptive: Adaptive | None = None
-    views: tuple[str, ...] = ()
-    """Transformations of the view in which a real image is read again, for codes with ``self_label``."""
+    views: Mapping[str, float] = field(default_factory=dict)
+    """Transformations, and their strengths, of the view in which a real image is read again, for codes with ``self_label``."""
     sure: float = 0.0
     """How sure of a real image the recogniser must be to learn from itself."""
+    balance: float = 0.0
+    """Weight, a share of such a code's own, of reading its classes in real images as often as they are drawn."""
     contrast: Contrast | None = None
     """Who says which discovered code two images share."""
     contrast_weight: float = 0.0
+    frequencies: Mapping[str, Frequencies] = field(default_factory=dict)
+    """How often each class is drawn, of the codes that learn it; ``adapt`` after each iteration moves them."""
 
     def fakes(self, known: Values, drawn: Values) -> Fakes:
         """Images for both players to look at."""
-        values = self.spec.overlay(drawn, known)
+        learned = {name: one.classes(drawn[PLACE + name]) for name, one in self.frequencies.items()}
+        values = self.spec.overlay({**drawn, **learned}, known)
         images = self._seen(self.generator(values), drawn, "fake")
         return Fakes(values, self.spec.reveal(values, known), images)
 
@@ -103,7 +109,9 @@ class Game:
         return self._seen(real, drawn, "real")
 
     def adapt(self) -> None:
-        """Moves how often the critic sees images transformed, by what it said of the real ones since the last time."""
+        """Moves how often the critic sees images transformed, and each class is drawn, by what was said of real images since the last time."""
+        for frequencies in self.frequencies.values():
+            frequencies.move()
         if self.adaptive is not None:
             self.adaptive.move()
 
@@ -114,6 +122,10 @@ class Game:
     def _notice(self, on_real: Verdict) -> None:
         if self.adaptive is not None:
             self.adaptive.notice(on_real.logit)
+        if self.frequencies:
+            read = self.spec.split(on_real.params.detach())
+            for name, frequencies in self.frequencies.items():
+                frequencies.notice(read[name])
 
     def critic_terms(
         self, real: Tensor, known: Values, drawn: Values, fakes: Fakes | None = None
@@ -211,9 +223,15 @@ class Game:
         feels = self.recogniser == "critic"
         on_view = self.critic(view, told, real=True, trunk_feels=feels).params
         due = drawn[augmentations.DUE]
-        return _tagged(
+        terms = _tagged(
             "self", self.spec.self_labelled(on_real.params, on_view, known, due, self.sure)
         )
+        if self.balance:
+            read = torch.cat([on_real.params, on_view])
+            shares = {name: one.shares for name, one in self.frequencies.items()}
+            apart = self.spec.imbalance(read, torch.cat([due, due]), shares)
+            terms |= {f"balance/{name}": self.balance * far for name, far in apart.items()}
+        return terms
 
 
 def learns_from_fakes(code: Code) -> bool:

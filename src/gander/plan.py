@@ -15,6 +15,7 @@ from gander.contrast import Contrast, parts
 from gander.data import Data
 from gander.engine import Engine
 from gander.errors import CodeError, ConfigError, DataError, RunError
+from gander.frequencies import frequencies
 from gander.game import Game
 from gander.model import LARGEST_INPUT, Card
 from gander.objectives import OBJECTIVES
@@ -53,10 +54,12 @@ class Plan:
             augment=augmentations.named(game.augment),
             views=augmentations.named(game.views),
             sure=game.self_label_sure,
+            balance=game.self_label_balance,
             adaptive=adaptive(self.config),
             # after the two players, whose first weights are so the same with it and without
             contrast=self._contrast() if game.contrast else None,
             contrast_weight=game.contrast,
+            frequencies=frequencies(self.spec.codes, game.frequencies_from),
         )
 
     def _contrast(self) -> Contrast:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from gander.config import Config
 from gander.engine import Engine
 from gander.errors import RunError
 from gander.game import Game
-from gander.model import Model
+from gander.model import Card, Model
 from gander.plan import Plan
 from gander.runs import Run
 
@@ -53,8 +54,9 @@ def make_players(plan: Plan) -> Players:
     for network in (game.generator, game.critic, averaged, game.contrast):
         if network is not None:
             machine.place(network)
-    if game.adaptive is not None:
-        game.adaptive.to(machine.device)
+    for adapted in (game.adaptive, *game.frequencies.values()):
+        if adapted is not None:
+            adapted.to(machine.device)
     averaged.requires_grad_(False)
     generator, critic = list(game.generator.parameters()), list(game.critic.parameters())
     optimisers: dict[str, torch.optim.Optimizer] = {
@@ -91,6 +93,8 @@ def state(players: Players) -> dict[str, Tensor]:
                 tensors[f"optimiser.{who}.{number}.{name}"] = tensor
     if players.game.adaptive is not None:
         tensors |= {f"augment.{n}": t for n, t in players.game.adaptive.tensors.items()}
+    for who, one in players.game.frequencies.items():
+        tensors |= {f"frequencies.{who}.{n}": t for n, t in one.tensors.items()}
     return tensors
 
 
@@ -106,7 +110,7 @@ def save(
     """
     seen, tensors = players.images_seen, state(players)
     engine.check_weights(tensors, seen)
-    facts = {"card": plan.card.to_dict(), "images_seen": seen}
+    facts = {"card": card_of(plan, players).to_dict(), "images_seen": seen}
     for who, network in players.networks.items():
         if who != "contrast":  # nobody draws or reads with it
             weights.write(run.weights_file(who), network.state_dict(), facts)
@@ -149,6 +153,8 @@ def restore(players: Players, run: Run, say: states.Say) -> Restored:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
         if players.game.adaptive is not None:
             players.game.adaptive.load(_under(tensors, "augment."))
+        for who, one in players.game.frequencies.items():
+            one.load(_under(tensors, f"frequencies.{who}."))
         players.images_seen = int(facts["images_seen"])
         threads, scale = int(facts.get("threads", 0)), float(facts.get("rate_scale", 1.0))
         return Restored(threads, scale, facts.get("tally"))
@@ -199,7 +205,13 @@ def share_taken(config: Config, images_seen: int) -> float:
     return float(1 - 0.5 ** min(images / halflife, 1000.0))
 
 
+def card_of(plan: Plan, players: Players) -> Card:
+    """How the networks are built, and their codes drawn: as often as was learned."""
+    shares = {name: one.shares.tolist() for name, one in players.game.frequencies.items()}
+    return dataclasses.replace(plan.card, spec=plan.spec.drawn_as(shares))
+
+
 def model_of(plan: Plan, players: Players) -> Model:
     """The players as a model that draws and reads, without touching their training state."""
     generator, critic = copy.deepcopy(players.averaged), copy.deepcopy(players.game.critic)
-    return Model(plan.card, generator, critic, players.images_seen)
+    return Model(card_of(plan, players), generator, critic, players.images_seen)

@@ -60,7 +60,7 @@ class GameSettings:
     gradient: float = setting(0.0, "weight of the gradient penalty (|∇D| - 1)² in between", 0)
     augment: str = setting(
         "",
-        "transformations under which the critic sees every image, of `gander list augmentations`, as flip,shift,cutout; "
+        "transformations under which the critic sees every image, of `gander list augmentations`, as flip,shift*0.5; "
         "empty is none",
     )
     augment_target: float = setting(
@@ -76,13 +76,23 @@ class GameSettings:
     views: str = setting(
         "rotate,scale,shift",
         "transformations of the view in which a real image is read again (codes with self_label), of `gander list augmentations`: "
-        "such as leave those codes as they are",
+        "such as leave those codes as they are, as rotate*1.7,shift",
     )
     self_label_from: int = setting(
         7_000, "images after which codes with self_label are learned from real images", 0
     )
     self_label_sure: float = setting(
         0.7, "how sure of a real image the recogniser must be to learn from itself", 0, 1
+    )
+    self_label_balance: float = setting(
+        1.0,
+        "weight, a share of such a code's own, of reading its classes in real images as often as they are drawn; 0 is off",
+        0,
+    )
+    frequencies_from: int = setting(
+        40_000,
+        "images after which categories with frequencies=learned are drawn as often as real images are read as each",
+        0,
     )
     contrast: float = setting(
         0.0,

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gander import augmentations, contrast, rng
+from gander import augmentations, contrast, frequencies, rng
 from gander.code import Values
 from gander.config import Config
 from gander.errors import Diverged
@@ -97,7 +97,7 @@ class Tally:
 
 def _often(term: str, config: Config) -> int:
     """How many times an iteration a term is taken: those of the critic's player at each of its steps."""
-    of_critic = term.startswith(("critic", "real/", "fake/", "self/", "penalty/"))
+    of_critic = term.startswith(("critic", "real/", "fake/", "self/", "balance/", "penalty/"))
     return config.game.critic_steps if of_critic else 1
 
 
@@ -258,7 +258,8 @@ def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
     if stream == "critic" and any(code.self_label for code in plan.spec.recognised):
         views = augmentations.named(game.views)
         looks |= augmentations.draw_views(views, seed, stream, first, count, game.self_label_from)
-    return plan.spec.draw(seed, stream, first, count) | looks
+    places = frequencies.draw(plan.spec.codes, seed, stream, first, count)
+    return plan.spec.draw(seed, stream, first, count) | places | looks
 
 
 # ---------------------------------------------------------------------- dealt by the block

@@ -211,7 +211,7 @@ class Standing:
 def load_state(path):
     layer = torch.nn.Linear(2, 3)
     game = SimpleNamespace(
-        generator=torch.nn.Identity(), critic=layer, contrast=None, adaptive=None
+        generator=torch.nn.Identity(), critic=layer, contrast=None, adaptive=None, frequencies={}
     )
     standing = {"critic": Standing(list(layer.parameters()))}
     folder = path.parent / "standing" / "state"

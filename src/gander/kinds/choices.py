@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,9 +15,10 @@ from torch import distributions as td
 
 from gander import rng
 from gander.errors import CodeError, choose
-from gander.kinds.kind import Kind, Vector, check_size
+from gander.kinds.kind import Kind, Vector, check_size, mean_over
 
 LISTED = 20  # class names in a message
+LEAST = 1e-6  # of a chance whose logarithm is taken
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,12 @@ class Categorical(Kind):
 
     def confidence(self, params: Tensor) -> Tensor:
         return params.softmax(1).amax(1)
+
+    def imbalance(self, params: Tensor, rows: Tensor, prior: Tensor | None = None) -> Tensor:
+        mean = mean_over(rows, params.softmax(1))
+        if prior is not None:
+            return _divergence(mean, prior.clamp_min(LEAST).log())
+        return _divergence(mean, _logs(self.probs or (1.0,) * self.size, mean.device))
 
     def elementwise(self, params: Tensor, values: Tensor) -> Tensor:
         # The tutorials put the softmax in the network and binary cross-entropy on its output; we
@@ -189,6 +197,16 @@ class Binary(Vector):
     def confidence(self, params: Tensor) -> Tensor:
         return params.abs().sigmoid().amin(1)
 
+    def imbalance(self, params: Tensor, rows: Tensor, prior: Tensor | None = None) -> Tensor:
+        on = mean_over(rows, params.sigmoid())
+        off = mean_over(rows, (-params).sigmoid())
+        chances = self.probs or (0.5,) * self.size
+        never = tuple(1 - p for p in chances)
+        device = params.device
+        return _divergence(on, _logs(chances, device, 1)) + _divergence(
+            off, _logs(never, device, 1)
+        )
+
     def elementwise(self, params: Tensor, values: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(params, values, reduction="none").mean(1)
 
@@ -208,6 +226,19 @@ class Binary(Vector):
         if text.lower() not in words:
             raise CodeError(f"{text!r} is not a switch; give 0 or 1 (or off/on, no/yes).")
         return words[text.lower()]
+
+
+def _divergence(mean: Tensor, prior: Tensor) -> Tensor:
+    """Σ p (log p - log q) in nats, from p and log q; no chance counts as less than ``LEAST``, which keeps it finite."""
+    return (mean * (mean.clamp_min(LEAST).log() - prior)).sum()
+
+
+@lru_cache(maxsize=64)
+def _logs(chances: tuple[float, ...], device: torch.device, total: float | None = None) -> Tensor:
+    """Kept on the device, since a recorded iteration cannot copy it there."""
+    held = torch.tensor(chances)
+    held = held / (held.sum() if total is None else total)
+    return held.clamp_min(LEAST).log().to(device)
 
 
 def _other(

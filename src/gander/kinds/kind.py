@@ -99,6 +99,13 @@ class Kind(abc.ABC):
         """How sure the recogniser is of its best guess, (B, P) -> (B,) in [0, 1]; 1 for kinds that state no doubt of their own."""
         return torch.ones_like(params[:, 0])
 
+    def imbalance(self, params: Tensor, rows: Tensor, prior: Tensor | None = None) -> Tensor:
+        """How far the mean belief over the ``rows`` (B,) of (B, P) is from the prior: their divergence in nats, 0 for kinds without classes.
+
+        Another ``prior`` (K,) than its own may be given for a category.
+        """
+        return params.sum() * 0
+
     @abc.abstractmethod
     def elementwise(self, params: Tensor, values: Tensor) -> Tensor:
         """The tutorials' losses, (B,): squared error, or binary cross-entropy on each element."""
@@ -205,6 +212,11 @@ def best_gaussian(error: Tensor, present: Tensor) -> Tensor:
     rows = present.unsqueeze(1)
     mean = torch.where(rows, error.square(), 0.0).sum(0) / present.sum().clamp_min(1)
     return 0.5 * (2 * math.pi * math.e * (mean + PROFILE_FLOOR)).log().sum()
+
+
+def mean_over(rows: Tensor, beliefs: Tensor) -> Tensor:
+    """The mean (K,) of the ``rows`` (B,) of (B, K); 0 where there are none."""
+    return (beliefs * rows.unsqueeze(1)).sum(0) / rows.sum().clamp_min(1)
 
 
 def check_size(kind: str, size: int, least: int = 1) -> None:
