@@ -17,7 +17,7 @@ from test_game import FAMILY, PLAYED, ROWS, assert_same, deal, play, total
 from test_schedules import ONE_WALK, assert_near, played, textbook
 
 EVERY = ",".join(AUGMENTATIONS)
-PLACED = ("flip", "rotate", "scale", "slant", "shift")  # move pixels and change none
+PLACED = ("flip", "rotate", "scale", "slant", "elastic", "shift")  # move pixels and change none
 every_one = pytest.mark.parametrize("name", AUGMENTATIONS)
 every_depth = pytest.mark.parametrize("channels", [1, 2, 3, 4])
 
@@ -124,6 +124,17 @@ def test_turned_scaled_and_slanted_is_resampled_once():
     torch.testing.assert_close(looks, right, atol=1e-4, rtol=1e-4)
 
 
+def test_what_is_bent_moves_by_at_most_its_share_and_smoothly():
+    across = (
+        torch.arange(48.0).view(1, 1, 1, -1).expand(ROWS, 1, 48, 48)
+    )  # each pixel its own place
+    bent = seen(named("elastic"), across, numbers(("elastic",)), "fake")[:, 0, 4:-4, 4:-4]
+    moved = bent - across[:, 0, 4:-4, 4:-4]
+    assert 1.2 < float(moved.abs().max()) < 48 / 24 * 1.5  # between its places a curve swings out
+    assert float(moved.diff(dim=2).abs().max()) < 0.6
+    assert float(moved.mean().abs()) < 0.2
+
+
 def test_how_things_look():
     images = some(3)
     one = torch.ones(ROWS, 1)
@@ -187,14 +198,14 @@ def looked(line, backbone="mlp", objective="nonsaturating", augment=EVERY, **set
     fake = game.generator(values)
     shown = {"real": real, "fake": fake}
     for which, images in shown.items():
-        row, turned = batch[2][f"seen/{which}"], torch.eye(2)
+        row, moves = batch[2][f"seen/{which}"], []
         for name in game.augment:
             one, own = AUGMENTATIONS[name], row[:, : AUGMENTATIONS[name].numbers]
             row = row[:, one.numbers :]
-            if one.matrix is not None:
-                turned = turned @ one.matrix(own, 1.0)
-                if name == "slant":  # the last of them: all are one resampling
-                    images = augmentations._moved(images, turned)
+            if one.places is not None:
+                moves.append((one.places, own, 1.0))
+                if name == "elastic":  # the last of them: all are one resampling
+                    images = augmentations._moved(images, moves)
             else:
                 images = one.apply(images, own, 1.0)
         shown[which] = images

@@ -9,18 +9,19 @@ Adversarial Networks with Limited Data", 2020).
 An entry of ``AUGMENTATIONS`` is the setting, the listing and the law tests of a transformation. Each turns numbers in [-1, 1], a row for
 each image, into what it does; 0 is the middle of what it may do, at strength 1 it does what its entry says, and at strength 0 nothing.
 
-What turns, scales or slants an image is a matrix, and several at once are one matrix, so that the image is resampled only once:
-every resampling blurs it a little more, and a critic sees that.
+What turns, scales, slants or bends an image says where each pixel is taken from, and several at once say it together, so that the image
+is resampled only once: every resampling blurs it a little more, and a critic sees that.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gander import rng
@@ -30,9 +31,15 @@ SHIFT = 1 / 8  # of the side, at most
 DEGREES = 10.0  # at most, either way
 SCALE = 1.2  # at most, larger or smaller
 SLANT = 0.25  # of the height, at most, from bottom to top
+BEND = 1 / 24  # of the side, at most, at each of KNOTS x KNOTS places
+KNOTS = 5
 HOLE = 0.5  # of the side
 OFFSET = 0.5  # of a range from -1 to 1, at most
 CONTRAST = 0.5  # more or less, at most
+
+
+Places = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
+"""(how far down and how far across of the middle (B, H, W), in pixels, numbers (B, n), strength) -> both, of where it is taken from."""
 
 
 class Augmentation(NamedTuple):
@@ -43,8 +50,8 @@ class Augmentation(NamedTuple):
     apply: Callable[[Tensor, Tensor, float], Tensor]
     """(images (B, C, H, W) float32, numbers (B, n) in [-1, 1], strength in [0, 1]) -> images of the same shape; differentiable."""
     about: str
-    matrix: Callable[[Tensor, float], Tensor] | None = None
-    """(numbers (B, n), strength) -> (B, 2, 2), from how far down and across of the middle a pixel lies to where it is taken from."""
+    places: Places | None = None
+    """Where each pixel is taken from, for one that moves them smoothly."""
 
 
 # ---------------------------------------------------------------------- where things are
@@ -54,29 +61,32 @@ def flip(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
     return torch.where(mirrored, images.flip(3), images)
 
 
-def rotate(numbers: Tensor, strength: float) -> Tensor:
+def rotate(down: Tensor, across: Tensor, numbers: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     """A turn about the middle."""
-    angle = numbers[:, 0] * strength * math.radians(DEGREES)
+    angle = _each(numbers)[:, 0] * strength * math.radians(DEGREES)
     cosine, sine = angle.cos(), angle.sin()
-    return _matrix(cosine, -sine, sine, cosine)
+    return cosine * down - sine * across, sine * down + cosine * across
 
 
-def scale(numbers: Tensor, strength: float) -> Tensor:
+def scale(down: Tensor, across: Tensor, numbers: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     """Larger or smaller about the middle."""
-    factor = (numbers[:, 0] * strength * -math.log(SCALE)).exp()
-    none = torch.zeros_like(factor)
-    return _matrix(factor, none, none, factor)
+    factor = (_each(numbers)[:, 0] * strength * -math.log(SCALE)).exp()
+    return down * factor, across * factor
 
 
-def slant(numbers: Tensor, strength: float) -> Tensor:
+def slant(down: Tensor, across: Tensor, numbers: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     """Each line moved sideways, the farther from the middle the more."""
-    along = numbers[:, 0] * strength * SLANT
-    none, one = torch.zeros_like(along), torch.ones_like(along)
-    return _matrix(one, none, along, one)
+    return down, across + _each(numbers)[:, 0] * strength * SLANT * down
 
 
-def _matrix(*entries: Tensor) -> Tensor:
-    return torch.stack(entries, 1).view(-1, 2, 2)
+def elastic(
+    down: Tensor, across: Tensor, numbers: Tensor, strength: float
+) -> tuple[Tensor, Tensor]:
+    """Bent as if drawn on rubber: moved at a few places, smoothly in between (Simard et al., 2003)."""
+    height, width = down.shape[1:]
+    knots = numbers.view(-1, 2, KNOTS, KNOTS) * strength * BEND
+    bend = F.interpolate(knots, (height, width), mode="bicubic", align_corners=True)
+    return down + bend[:, 0] * height, across + bend[:, 1] * width
 
 
 def shift(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
@@ -91,19 +101,19 @@ def shift(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
     return images
 
 
-def _moved(images: Tensor, matrix: Tensor) -> Tensor:
-    """Each pixel taken from where the matrix (B, 2, 2) of its place says."""
+def _moved(images: Tensor, moves: Sequence[tuple[Places, Tensor, float]]) -> Tensor:
+    """The moves one after another, each with its numbers and strength, in one resampling."""
     height, width = images.shape[2:]
-    down = (torch.arange(height, device=images.device) - (height - 1) / 2)[:, None]
-    across = (torch.arange(width, device=images.device) - (width - 1) / 2)[None, :]
-    entry = matrix.view(-1, 4, 1, 1)
-    return _resampled(
-        images, entry[:, 0] * down + entry[:, 1] * across, entry[:, 2] * down + entry[:, 3] * across
-    )
+    down = (torch.arange(height, device=images.device) - (height - 1) / 2).view(1, -1, 1)
+    across = (torch.arange(width, device=images.device) - (width - 1) / 2).view(1, 1, -1)
+    down, across = down.expand(1, height, width), across.expand(1, height, width)
+    for places, numbers, strength in reversed(moves):  # back from where a pixel ends
+        down, across = places(down, across, numbers, strength)
+    return _resampled(images, down, across)
 
 
-def _by(matrix: Callable[[Tensor, float], Tensor]) -> Callable[[Tensor, Tensor, float], Tensor]:
-    return lambda images, numbers, strength: _moved(images, matrix(numbers, strength))
+def _by(places: Places) -> Callable[[Tensor, Tensor, float], Tensor]:
+    return lambda images, numbers, strength: _moved(images, [(places, numbers, strength)])
 
 
 def _resampled(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
@@ -112,8 +122,9 @@ def _resampled(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
     Written with ``gather``, whose gradient has a fixed order of sums on a GPU when one is asked for; ``grid_sample`` has none.
     """
     height, width = images.shape[2:]
-    down = (down + (height - 1) / 2).clamp(0, height - 1)
-    across = (across + (width - 1) / 2).clamp(0, width - 1)
+    whole = (len(images), height, width)
+    down = (down + (height - 1) / 2).clamp(0, height - 1).expand(whole)
+    across = (across + (width - 1) / 2).clamp(0, width - 1).expand(whole)
     top, left = down.floor(), across.floor()
     low, right = (down - top).unsqueeze(1), (across - left).unsqueeze(1)
     flat = images.flatten(2)
@@ -189,6 +200,9 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "rotate": Augmentation(1, _by(rotate), "turned by up to 10 degrees either way", rotate),
     "scale": Augmentation(1, _by(scale), "up to 1.2 times as large or as small", scale),
     "slant": Augmentation(1, _by(slant), "slanted by up to a quarter of the height", slant),
+    "elastic": Augmentation(
+        2 * KNOTS**2, _by(elastic), "bent by up to a twenty-fourth of the side", elastic
+    ),
     "shift": Augmentation(2, shift, "moved by up to an eighth of the side, in whole pixels"),
     "brightness": Augmentation(1, brightness, "lighter or darker by up to a quarter of the range"),
     "saturation": Augmentation(1, saturation, "from gray to twice as colourful"),
@@ -303,25 +317,18 @@ def seen(
         return images
     numbers, looks = drawn[SEEN[of]], images.float()
     parts = torch.split(numbers, [AUGMENTATIONS[name].numbers for name in strengths], dim=1)
-    turned: Tensor | None = None
+    moves: list[tuple[Places, Tensor, float]] = []
     for k, (name, part) in enumerate(zip(strengths, parts, strict=True)):
         one, strength = AUGMENTATIONS[name], strengths[name]
         chosen = None if probability is None else drawn[CHOSEN[of]][:, k] < probability
-        if one.matrix is not None:
-            matrix = one.matrix(_only(chosen, part, torch.zeros_like(part)), strength)
-            turned = matrix if turned is None else _after(turned, matrix)
+        if one.places is not None:
+            moves.append((one.places, _only(chosen, part, torch.zeros_like(part)), strength))
             continue
-        if turned is not None:
-            looks, turned = _moved(looks, turned), None
+        looks, moves = _moved(looks, moves) if moves else looks, []
         looks = _only(chosen, one.apply(looks, part, strength), looks)
-    if turned is not None:
-        looks = _moved(looks, turned)
+    if moves:
+        looks = _moved(looks, moves)
     return looks.to(images.dtype)
-
-
-def _after(first: Tensor, then: Tensor) -> Tensor:
-    """The one matrix (B, 2, 2) of two; not ``@``, which may be computed in a shorter type."""
-    return (first.unsqueeze(3) * then.unsqueeze(1)).sum(2)
 
 
 def _only(chosen: Tensor | None, changed: Tensor, as_it_was: Tensor) -> Tensor:
