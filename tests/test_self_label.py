@@ -18,7 +18,7 @@ def own(kind, due=None, sure=0.0, params=None, view=None):
     torch.manual_seed(1)
     read = torch.randn(ROWS, spec.params) if params is None else params
     view = torch.randn(ROWS, spec.params) if view is None else view
-    due = torch.ones(ROWS, dtype=torch.bool) if due is None else due
+    due = torch.ones(ROWS) if due is None else due.float()
     return spec, read, view, spec.self_labelled(read, view, {}, due, sure)["c"]
 
 
@@ -57,7 +57,7 @@ def test_rows_that_are_not_due_or_not_sure_count_nothing(kind):
 @pytest.mark.parametrize("kind", [*KINDS, "categorical(0.2,0.3,0.5)"])
 def test_classes_read_as_often_as_they_are_drawn_are_in_balance(kind):
     spec = CodeSpec.parse(f"noise:gaussian(3) c:{kind},recognised=0.5,self_label=2")
-    rows = torch.arange(ROWS) < 6
+    rows = torch.ones(ROWS) * (torch.arange(ROWS) < 6)
     read = torch.randn(ROWS, spec.params, requires_grad=True)
     terms = spec.imbalance(read, rows, {})
     code = spec.code("c").resolved
@@ -74,8 +74,9 @@ def test_classes_read_as_often_as_they_are_drawn_are_in_balance(kind):
     apart = torch.distributions.kl_divergence(
         make(probs=mean.mean(0)), make(probs=prior.probs.float())
     )
-    assert float(terms["c"].detach()) == pytest.approx(float(apart.sum()), rel=1e-4)
-    none = spec.imbalance(read, rows & False, {})["c"]
+    found = float(terms["c"].detach()) / float(rows.mean())
+    assert found == pytest.approx(float(apart.sum()), rel=1e-4)
+    none = spec.imbalance(read, rows * 0, {})["c"]
     (slope,) = torch.autograd.grad(none, read)
     assert none == 0 and not slope.any()
     if code.parts == 1:
@@ -87,7 +88,7 @@ def test_a_given_code_learns_from_itself_only_where_the_row_lacks_its_label():
     spec = CodeSpec.parse("noise:gaussian(3) d:given,recognised,self_label=1")
     spec = spec.resolve({"d": tiny.plan("acgan").spec.given[0].resolved}, "d")
     read, view = torch.randn(ROWS, spec.params), torch.randn(ROWS, spec.params)
-    due, known = torch.ones(ROWS, dtype=torch.bool), torch.zeros(ROWS, dtype=torch.int64)
+    due, known = torch.ones(ROWS), torch.zeros(ROWS, dtype=torch.int64)
     assert spec.self_labelled(read, view, {"d": known}, due, 0)["d"] == 0
     known[:2] = -1
     lacking = spec.self_labelled(read, view, {"d": known}, due, 0)["d"]
@@ -119,8 +120,23 @@ def test_no_label_is_read():
 
 def test_it_begins_at_its_position():
     made = tiny.plan("infogan-selflabel", "self_label_from=20", "batch=8")
-    due = stepping.drawn(made, "critic", 16, 8)[augmentations.DUE]
-    assert due.tolist() == [False] * 4 + [True] * 4
+    weights = stepping.drawn(made, "critic", 16, 8)[augmentations.WEIGHT]
+    assert (weights > 0).tolist() == [False] * 4 + [True] * 4
+
+
+def test_it_counts_more_at_first_and_then_once():
+    made = tiny.plan(
+        "infogan-selflabel", "self_label_from=0", "self_label_first=9", "self_label_early=50"
+    )
+    weights = stepping.drawn(made, "critic", 0, 120)[augmentations.WEIGHT]
+    assert bool((weights[:51] == 9).all()) and bool((weights[100:] == 1).all())
+    assert float(weights[75]) == pytest.approx(3) and bool((weights[50:101].diff() < 0).all())
+    spec, read, view, once = own("categorical(4)")
+    assert spec.self_labelled(read, view, {}, torch.full((ROWS,), 9.0), 0)["c"] == pytest.approx(
+        9 * float(once)
+    )
+    balance = [float(spec.imbalance(read, torch.full((ROWS,), w), {})["c"]) for w in (1.0, 9.0)]
+    assert balance[1] == pytest.approx(9 * balance[0])
 
 
 def test_what_cannot_be_is_refused():

@@ -282,17 +282,20 @@ def _drawn(name: str, seed: int, stream: str, first: int, count: int) -> Tensor:
     return rng.tensor(2 * u - 1)
 
 
-VIEW, DUE = "seen/view", "due/view"
-"""The same for the view in which a real image is read again, and for whether its row's position is one where that is asked."""
+VIEW, WEIGHT = "seen/view", "weight/view"
+"""The same for the view in which a real image is read again, and for how much that counts at its row's position."""
 
 
 def draw_views(
-    names: Collection[str], seed: int, stream: str, first: int, count: int, begin: int
+    names: Collection[str], seed: int, stream: str, first: int, weights: np.ndarray
 ) -> dict[str, Tensor]:
-    """The numbers for views of the real images at positions ``first …``, (count, n), and whether they are at ``begin`` or later."""
-    due = rng.tensor(first + np.arange(count) >= begin, torch.bool)
+    """The numbers for views of the real images at positions ``first …``, (count, n), beside their ``weights`` (count,)."""
+    count = len(weights)
     numbers = [_drawn(name, seed, f"{stream}/{VIEW}", first, count) for name in names]
-    return {DUE: due, VIEW: torch.cat(numbers, 1) if numbers else torch.zeros(count, 0)}
+    return {
+        WEIGHT: rng.tensor(weights),
+        VIEW: torch.cat(numbers, 1) if numbers else torch.zeros(count, 0),
+    }
 
 
 def viewed(strengths: Mapping[str, float], images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:

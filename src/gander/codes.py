@@ -201,11 +201,11 @@ class CodeSpec:
         return torch.where(present, loss, 0.0).sum() / present.sum().clamp_min(1)
 
     def self_labelled(
-        self, params: Tensor, viewed: Tensor, known: Values, due: Tensor, sure: float
+        self, params: Tensor, viewed: Tensor, known: Values, weights: Tensor, sure: float
     ) -> dict[str, Tensor]:
         """The same of each code with ``self_label`` where its value is not known but read with confidence.
 
-        ``params`` (B, P) is read in real images, ``viewed`` (B, P) in transformed views of them. Of each row that is ``due`` (B,) and lacks
+        ``params`` (B, P) is read in real images, ``viewed`` (B, P) in transformed views of them. Of each row whose one of the ``weights`` (B,) is not 0 and that lacks
         the value, what is read with a confidence above ``sure`` is the value that must be read from the view. Averaged over all rows, so that
         few confident ones count little (Lee, 2013; Sohn et al., "FixMatch", 2020).
         """
@@ -213,21 +213,21 @@ class CodeSpec:
         for code in self.recognised:
             if code.self_label > 0:
                 kind, own = code.resolved, read[code.name]
-                taken = due & (kind.confidence(own) > sure)
+                taken = (weights > 0) & (kind.confidence(own) > sure)
                 if code.name in known:
                     taken = taken & kind.missing(known[code.name])
                 values = kind.estimate(own)
                 rows = taken.view(-1, *[1] * (values.dim() - 1))
                 values = torch.where(rows, values, torch.full_like(values, kind.MISSING))
                 loss = self._misread(code, view[code.name], values, taken)
-                share = taken.float().mean()
+                share = (weights * taken).mean()
                 terms[code.name] = code.recognised * code.self_label * share * loss
         return terms
 
     def imbalance(
-        self, params: Tensor, rows: Tensor, shares: Mapping[str, Tensor]
+        self, params: Tensor, weights: Tensor, shares: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """How far the readings (B, P) of the ``rows`` (B,) are, on average, from each class being as frequent as among those drawn.
+        """How far the readings (B, P) of rows whose one of the ``weights`` (B,) is not 0 are, on average, from each class being as frequent as among those drawn.
 
         ``shares`` (K,) are how often the classes of a code are drawn, where that is not its kind's to say.
 
@@ -238,7 +238,8 @@ class CodeSpec:
         return {
             code.name: code.recognised
             * code.self_label
-            * code.resolved.imbalance(parts[code.name], rows, shares.get(code.name))
+            * weights.mean()
+            * code.resolved.imbalance(parts[code.name], weights > 0, shares.get(code.name))
             for code in self.recognised
             if code.self_label > 0 and code.resolved.discrete
         }

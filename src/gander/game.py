@@ -222,14 +222,14 @@ class Game:
         view = augmentations.viewed(self.views, real, drawn)
         feels = self.recogniser == "critic"
         on_view = self.critic(view, told, real=True, trunk_feels=feels).params
-        due = drawn[augmentations.DUE]
+        weights = drawn[augmentations.WEIGHT]
         terms = _tagged(
-            "self", self.spec.self_labelled(on_real.params, on_view, known, due, self.sure)
+            "self", self.spec.self_labelled(on_real.params, on_view, known, weights, self.sure)
         )
         if self.balance:
             read = torch.cat([on_real.params, on_view])
             shares = {name: one.shares for name, one in self.frequencies.items()}
-            apart = self.spec.imbalance(read, torch.cat([due, due]), shares)
+            apart = self.spec.imbalance(read, torch.cat([weights, weights]), shares)
             terms |= {f"balance/{name}": self.balance * far for name, far in apart.items()}
         return terms
 

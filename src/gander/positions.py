@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from gander.config import Config
 from gander.plan import Plan
+from gander.settings import GameSettings
 
 
 def images_each(config: Config) -> int:
@@ -47,3 +50,11 @@ def contrasts(config: Config, images_seen: int) -> bool:
     """Whether the iteration at this position looks at generated pairs."""
     begin = config.game.contrast_from * config.training.images
     return config.game.contrast > 0 and images_seen >= begin
+
+
+def own_weights(game: GameSettings, first: int, count: int) -> np.ndarray:
+    """How much the recogniser learns from itself at positions ``first …``, (count,): more at first, then once."""
+    places = first + np.arange(count)
+    much = game.self_label_first ** np.clip(2 - places / game.self_label_early, 0, 1)
+    weights: np.ndarray = np.where(places < game.self_label_from, 0.0, much)
+    return weights

@@ -84,6 +84,15 @@ class GameSettings:
     self_label_sure: float = setting(
         0.7, "how sure of a real image the recogniser must be to learn from itself", 0, 1
     )
+    self_label_first: float = setting(
+        1.0,
+        "how many times as much they are learned from real images at first, which parts classes that are drawn as one",
+        0.01,
+        1000,
+    )
+    self_label_early: int = setting(
+        30_000, "images up to which that holds; after twice as many it has fallen to 1", 1
+    )
     self_label_balance: float = setting(
         1.0,
         "weight, a share of such a code's own, of reading its classes in real images as often as they are drawn; 0 is off",

@@ -26,7 +26,7 @@ from gander.config import Config
 from gander.errors import Diverged
 from gander.plan import Plan
 from gander.players import Players, average, share_taken, state
-from gander.positions import contrasts, images_each, learners, momentum, rates
+from gander.positions import contrasts, images_each, learners, momentum, own_weights, rates
 from gander.schedules import Turn, take_turns
 
 BLOCK_IMAGES = 16_384
@@ -257,7 +257,8 @@ def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
     game = plan.config.game
     if stream == "critic" and any(code.self_label for code in plan.spec.recognised):
         views = augmentations.named(game.views)
-        looks |= augmentations.draw_views(views, seed, stream, first, count, game.self_label_from)
+        weights = own_weights(game, first, count)
+        looks |= augmentations.draw_views(views, seed, stream, first, weights)
     places = frequencies.draw(plan.spec.codes, seed, stream, first, count)
     return plan.spec.draw(seed, stream, first, count) | places | looks
 
