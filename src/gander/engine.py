@@ -122,10 +122,11 @@ class Engine:
         """The learning rate of an optimiser's next steps, and their momentum where it has one."""
         for group in optimiser.param_groups:
             for name, value in (("lr", rate), ("momentum", momentum)):
-                if isinstance(group.get(name), Tensor):
-                    group[name].copy_(value) if isinstance(value, Tensor) else group[name].fill_(
-                        value
-                    )
+                held = group.get(name)
+                if isinstance(held, Tensor) and isinstance(value, Tensor):
+                    held.copy_(value)
+                elif isinstance(held, Tensor):
+                    held.fill_(value)
                 elif name in group:
                     group[name] = float(value)
 

@@ -5,8 +5,9 @@
     one-stage   they share the critic's look at the fakes as well, and both step after it (Shen et al., 2021)
     entangled   the classic mistake, for the laboratory alone: both losses are walked back before either step
 
-The contrast, where it is played, is a term of the generator's step, and its network moves along it in the same step. Whatever the schedule, a player's step moves along the gradient of its own terms with respect to its own parameters, except under
-``entangled``, where the critic also receives the generator's.
+The contrast, where it is played, is a term of the generator's step, and its network moves along it in the same step.
+Whatever the schedule, a player's step moves along the gradient of its own terms with respect to its own parameters, except
+under ``entangled``, where the critic also receives the generator's.
 """
 
 from __future__ import annotations
