@@ -10,7 +10,7 @@ import pytest
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "fuzz" / "corpus"
-INPUTS = 10_000
+INPUTS = 5_000
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="children with bounded memory are Linux's"
