@@ -12,7 +12,7 @@ import gander
 
 SOURCE = Path(gander.__file__).parent
 FLOORS = [
-    {"errors", "rng", "headings", "strangers", "momentum"},
+    {"errors", "rng", "headings", "strangers", "momentum", "following"},
     {"kinds", "objectives", "penalties", "augmentations", "adaptive"},
     {"spelling", "norms", "images", "filling", "settings"},
     {"code"},

@@ -8,12 +8,13 @@ fixed amount an image. So a critic with enough images sees them as they are, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor
+
+from gander.following import Following
 
 WINDOW = 256
 """Images over which the sign is averaged: four batches of 64, as in the paper."""
@@ -22,7 +23,7 @@ _zero = partial(torch.zeros, ())
 
 
 @dataclass
-class Adaptive:
+class Adaptive(Following):
     """The probability and what moves it; every number that changes is a tensor on the device, changed in place."""
 
     target: float
@@ -38,22 +39,10 @@ class Adaptive:
     seen: Tensor = field(default_factory=partial(torch.zeros, 2))
     """(2,) float32: the sum of signs since the last move, and of how many images; zeros between iterations."""
 
-    def to(self, device: torch.device) -> None:
-        """Moves it to a device."""
-        for name, tensor in self.tensors.items():
-            setattr(self, name, tensor.to(device))
-        self.seen = self.seen.to(device)
-
     @property
     def tensors(self) -> dict[str, Tensor]:
         """What training depends on between two iterations."""
         return {"probability": self.probability, "sign": self.sign}
-
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Puts those values back, in place; what is not among them stays at its beginning."""
-        for name, tensor in self.tensors.items():
-            if name in tensors:
-                tensor.copy_(tensors[name])
 
     @torch.no_grad()
     def notice(self, logits: Tensor) -> None:

@@ -8,7 +8,7 @@ digits that is 2.1 %, whatever else is done. So the categories are drawn as ofte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gander import rng
 from gander.code import LEARNED, Code, Values
+from gander.following import Following
 from gander.kinds import Categorical
 
 HALFLIFE = 10_000
@@ -25,7 +26,7 @@ PLACE = "place/"
 
 
 @dataclass
-class Frequencies:
+class Frequencies(Following):
     """Of one code. Every number that changes is a tensor on the device, changed in place, so that a recorded iteration reads it anew."""
 
     shares: Tensor
@@ -40,22 +41,10 @@ class Frequencies:
     def __post_init__(self) -> None:
         self.read = torch.zeros(len(self.shares) + 1)
 
-    def to(self, device: torch.device) -> None:
-        """Moves it to a device."""
-        for name, tensor in self.tensors.items():
-            setattr(self, name, tensor.to(device))
-        self.read = self.read.to(device)
-
     @property
     def tensors(self) -> dict[str, Tensor]:
         """What training depends on between two iterations."""
         return {"shares": self.shares, "count": self.count}
-
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Puts those values back, in place; what is not among them stays at its beginning."""
-        for name, tensor in self.tensors.items():
-            if name in tensors:
-                tensor.copy_(tensors[name])
 
     def classes(self, places: Tensor) -> Tensor:
         """The classes (B,) at places (B, 1) in [0, 1]."""

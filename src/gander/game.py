@@ -30,6 +30,7 @@ from gander.codes import CodeSpec
 from gander.conditioning import SteeredGenerator
 from gander.contrast import Contrast, misjudged
 from gander.critic import Critic, Verdict
+from gander.following import Following
 from gander.frequencies import PLACE, Frequencies
 from gander.objectives import Objective
 from gander.penalties import PENALTIES
@@ -110,10 +111,16 @@ class Game:
 
     def adapt(self) -> None:
         """Moves how often the critic sees images transformed, and each class is drawn, by what was said of real images since the last time."""
-        for frequencies in self.frequencies.values():
-            frequencies.move()
-        if self.adaptive is not None:
-            self.adaptive.move()
+        for one in self.following.values():
+            one.move()
+
+    @property
+    def following(self) -> dict[str, Following]:
+        """All that moves so, by the name under which it is saved."""
+        found: dict[str, Following] = {
+            f"frequencies.{name}": one for name, one in self.frequencies.items()
+        }
+        return found | ({"augment": self.adaptive} if self.adaptive is not None else {})
 
     def _seen(self, images: Tensor, drawn: Values, of: str) -> Tensor:
         probability = self.adaptive.probability if self.adaptive is not None else None

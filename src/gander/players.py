@@ -54,9 +54,8 @@ def make_players(plan: Plan) -> Players:
     for network in (game.generator, game.critic, averaged, game.contrast):
         if network is not None:
             machine.place(network)
-    for adapted in (game.adaptive, *game.frequencies.values()):
-        if adapted is not None:
-            adapted.to(machine.device)
+    for one in game.following.values():
+        one.to(machine.device)
     averaged.requires_grad_(False)
     generator, critic = list(game.generator.parameters()), list(game.critic.parameters())
     optimisers: dict[str, torch.optim.Optimizer] = {
@@ -91,10 +90,8 @@ def state(players: Players) -> dict[str, Tensor]:
         for number, moments in optimiser.state_dict()["state"].items():
             for name, tensor in moments.items():
                 tensors[f"optimiser.{who}.{number}.{name}"] = tensor
-    if players.game.adaptive is not None:
-        tensors |= {f"augment.{n}": t for n, t in players.game.adaptive.tensors.items()}
-    for who, one in players.game.frequencies.items():
-        tensors |= {f"frequencies.{who}.{n}": t for n, t in one.tensors.items()}
+    for who, one in players.game.following.items():
+        tensors |= {f"{who}.{n}": t for n, t in one.tensors.items()}
     return tensors
 
 
@@ -151,10 +148,8 @@ def restore(players: Players, run: Run, say: states.Say) -> Restored:
                     tensor if kind == "step" else _laid_like(parameters[int(number)], tensor)
                 )
             optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-        if players.game.adaptive is not None:
-            players.game.adaptive.load(_under(tensors, "augment."))
-        for who, one in players.game.frequencies.items():
-            one.load(_under(tensors, f"frequencies.{who}."))
+        for who, one in players.game.following.items():
+            one.load(_under(tensors, f"{who}."))
         players.images_seen = int(facts["images_seen"])
         threads, scale = int(facts.get("threads", 0)), float(facts.get("rate_scale", 1.0))
         return Restored(threads, scale, facts.get("tally"))

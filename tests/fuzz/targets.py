@@ -210,9 +210,7 @@ class Standing:
 
 def load_state(path):
     layer = torch.nn.Linear(2, 3)
-    game = SimpleNamespace(
-        generator=torch.nn.Identity(), critic=layer, contrast=None, adaptive=None, frequencies={}
-    )
+    game = SimpleNamespace(generator=torch.nn.Identity(), critic=layer, contrast=None, following={})
     standing = {"critic": Standing(list(layer.parameters()))}
     folder = path.parent / "standing" / "state"
     folder.mkdir(parents=True, exist_ok=True)
