@@ -17,7 +17,7 @@ FLOORS = [
     {"spelling", "norms", "images", "filling", "settings"},
     {"code"},
     {"codes", "frequencies", "reels", "folders"},
-    {"conditioning", "backbones"},
+    {"conditioning", "backbones", "near"},
     {"critic", "inversion", "contrast"},
     {"game", "data", "config", "engine", "weights"},
     {"runs", "names", "handed", "schedules"},

@@ -284,6 +284,8 @@ def _drawn(name: str, seed: int, stream: str, first: int, count: int) -> Tensor:
 
 VIEW, WEIGHT = "seen/view", "weight/view"
 """The same for the view in which a real image is read again, and for how much that counts at its row's position."""
+SETTLED = "weight/settled"
+"""Those weights once more, there only where the recogniser settles on real images."""
 
 
 def draw_views(

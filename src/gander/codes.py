@@ -201,22 +201,22 @@ class CodeSpec:
         return torch.where(present, loss, 0.0).sum() / present.sum().clamp_min(1)
 
     def self_labelled(
-        self, params: Tensor, viewed: Tensor, known: Values, weights: Tensor, sure: float
+        self, own: Values, viewed: Tensor, known: Values, weights: Tensor, sure: float
     ) -> dict[str, Tensor]:
         """The same of each code with ``self_label`` where its value is not known but read with confidence.
 
-        ``params`` (B, P) is read in real images, ``viewed`` (B, P) in transformed views of them. Of each row whose one of the ``weights`` (B,) is not 0 and that lacks
+        ``own`` are the params (B, P) of each code as they are read in real images, without a gradient, ``viewed`` (B, P) of all in transformed views of them. Of each row whose one of the ``weights`` (B,) is not 0 and that lacks
         the value, what is read with a confidence above ``sure`` is the value that must be read from the view. Averaged over all rows, so that
         few confident ones count little (Lee, 2013; Sohn et al., "FixMatch", 2020).
         """
-        read, view, terms = self.split(params.detach()), self.split(viewed), {}
+        view, terms = self.split(viewed), {}
         for code in self.recognised:
             if code.self_label > 0:
-                kind, own = code.resolved, read[code.name]
-                taken = (weights > 0) & (kind.confidence(own) > sure)
+                kind, read = code.resolved, own[code.name]
+                taken = (weights > 0) & (kind.confidence(read) > sure)
                 if code.name in known:
                     taken = taken & kind.missing(known[code.name])
-                values = kind.estimate(own)
+                values = kind.estimate(read)
                 rows = taken.view(-1, *[1] * (values.dim() - 1))
                 values = torch.where(rows, values, torch.full_like(values, kind.MISSING))
                 loss = self._misread(code, view[code.name], values, taken)

@@ -32,6 +32,7 @@ from gander.contrast import Contrast, misjudged
 from gander.critic import Critic, Verdict
 from gander.following import Following
 from gander.frequencies import PLACE, Frequencies
+from gander.near import ASKED, ROWS, Near
 from gander.objectives import Objective
 from gander.penalties import PENALTIES
 
@@ -92,6 +93,12 @@ class Game:
     """How sure of a real image the recogniser must be to learn from itself."""
     balance: float = 0.0
     """Weight, a share of such a code's own, of reading its classes in real images as often as they are drawn."""
+    near: Near | None = None
+    """Knows what the images are read as that look like an image; where it is asked, a real image is taken for that."""
+    settle_weight: float = 1.0
+    """How many times as much it learns codes with ``self_label`` from real images then."""
+    settle_fakes: float = 1.0
+    """And how much, as a share, from generated ones."""
     contrast: Contrast | None = None
     """Who says which discovered code two images share."""
     contrast_weight: float = 0.0
@@ -120,19 +127,23 @@ class Game:
         found: dict[str, Following] = {
             f"frequencies.{name}": one for name, one in self.frequencies.items()
         }
+        if self.near is not None:
+            found["near"] = self.near
         return found | ({"augment": self.adaptive} if self.adaptive is not None else {})
 
     def _seen(self, images: Tensor, drawn: Values, of: str) -> Tensor:
         probability = self.adaptive.probability if self.adaptive is not None else None
         return augmentations.seen(self.augment, images, drawn, of, probability=probability)
 
-    def _notice(self, on_real: Verdict) -> None:
+    def _notice(self, on_real: Verdict, drawn: Values) -> None:
         if self.adaptive is not None:
             self.adaptive.notice(on_real.logit)
         if self.frequencies:
             read = self.spec.split(on_real.params.detach())
             for name, frequencies in self.frequencies.items():
                 frequencies.notice(read[name])
+        if self.near is not None:
+            self.near.notice(drawn[ROWS], on_real.params.detach())
 
     def critic_terms(
         self, real: Tensor, known: Values, drawn: Values, fakes: Fakes | None = None
@@ -146,10 +157,10 @@ class Game:
         feels = self.recogniser == "critic"
         on_fake = self.critic(fake, told, real=False, trunk_feels=feels)
         on_real = self.critic(real, told, real=True, trunk_feels=feels)
-        self._notice(on_real)
+        self._notice(on_real, drawn)
         terms = {"critic": self.objective.critic(on_fake.logit, on_real.logit).mean()}
         if self.recogniser != "joint":
-            terms |= self._readings(on_fake, values, on_real, known)
+            terms |= self._readings(on_fake, values, on_real, known, drawn)
             terms |= self._own(real, told, on_real, known, drawn)
         return terms | self._penalties(real, told, fake)
 
@@ -176,14 +187,14 @@ class Game:
         fakes, real = self.fakes(known, drawn), self.reals(real, drawn)
         on_fake = self.critic(fakes.images, fakes.told, real=False)
         on_real = self.critic(real, fakes.told, real=True)
-        self._notice(on_real)
+        self._notice(on_real, drawn)
         critic = {"critic": self.objective.critic(on_fake.logit, on_real.logit).mean()}
         critic |= self._penalties(real, fakes.told, fakes.images.detach())
         beside = on_real.logit.detach() if self.objective.paired else on_real.logit[:0]
         generator = {"generator": self.objective.generator(on_fake.logit, beside).mean()}
         readings: Terms = {}
         if self.recogniser != "joint":
-            readings = self._readings(on_fake, fakes.values, on_real, known)
+            readings = self._readings(on_fake, fakes.values, on_real, known, drawn)
             readings |= self._own(real, fakes.told, on_real, known, drawn)
             read = self.spec.recognition(on_fake.params, fakes.values)
             generator |= _tagged("draws", read)
@@ -215,10 +226,17 @@ class Game:
         lost = misjudged(self.contrast, self.generator, pairs)
         return {"contrast": self.contrast_weight * lost}
 
-    def _readings(self, on_fake: Verdict, values: Values, on_real: Verdict, known: Values) -> Terms:
+    def _readings(
+        self, on_fake: Verdict, values: Values, on_real: Verdict, known: Values, drawn: Values
+    ) -> Terms:
         """What the critic's step teaches the recogniser: on fakes what it may, on real images what is given."""
-        terms = _tagged("fake", self.spec.recognition(on_fake.params, values, learns_from_fakes))
-        return terms | _tagged("real", self.spec.recognition(on_real.params, known))
+        fake = self.spec.recognition(on_fake.params, values, learns_from_fakes)
+        if augmentations.SETTLED in drawn:
+            for name in fake:
+                if self.spec.code(name).self_label:
+                    fake[name] = self.settle_fakes * fake[name]
+        read = self.spec.recognition(on_real.params, known)
+        return _tagged("fake", fake) | _tagged("real", read)
 
     def _own(
         self, real: Tensor, told: dict[str, Told], on_real: Verdict, known: Values, drawn: Values
@@ -230,13 +248,16 @@ class Game:
         feels = self.recogniser == "critic"
         on_view = self.critic(view, told, real=True, trunk_feels=feels).params
         weights = drawn[augmentations.WEIGHT]
-        terms = _tagged(
-            "self", self.spec.self_labelled(on_real.params, on_view, known, weights, self.sure)
-        )
+        own, settles = self.spec.split(on_real.params.detach()), augmentations.SETTLED in drawn
+        if self.near is not None and ASKED in drawn:
+            own |= self.near.opinion(drawn[ASKED])
+        times = self.settle_weight if settles else 1.0
+        read = self.spec.self_labelled(own, on_view, known, times * weights, self.sure)
+        terms = _tagged("self", read)
         if self.balance:
-            read = torch.cat([on_real.params, on_view])
+            both = torch.cat([on_real.params, on_view])
             shares = {name: one.shares for name, one in self.frequencies.items()}
-            apart = self.spec.imbalance(read, torch.cat([weights, weights]), shares)
+            apart = self.spec.imbalance(both, torch.cat([weights, weights]), shares)
             terms |= {f"balance/{name}": self.balance * far for name, far in apart.items()}
         return terms
 

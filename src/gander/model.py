@@ -390,11 +390,7 @@ def _part(code: Code, index: str) -> int:
 def believed(code: Code, params: Tensor) -> Tensor:
     """The recogniser's params (N, P) as a reading; see ``Model.read``."""
     kind = code.resolved
-    if kind.name == "categorical":
-        return params.softmax(1)
-    if kind.name == "binary":
-        return params.sigmoid()
-    return kind.estimate(params)
+    return kind.belief(params) if kind.discrete else kind.estimate(params)
 
 
 # ---------------------------------------------------------------------- loading

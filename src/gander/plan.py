@@ -18,6 +18,7 @@ from gander.errors import CodeError, ConfigError, DataError, RunError
 from gander.frequencies import frequencies
 from gander.game import Game
 from gander.model import LARGEST_INPUT, Card
+from gander.near import Near
 from gander.objectives import OBJECTIVES
 from gander.penalties import PENALTIES
 from gander.runs import Run
@@ -56,6 +57,11 @@ class Plan:
             sure=game.self_label_sure,
             balance=game.self_label_balance,
             adaptive=adaptive(self.config),
+            near=Near(self.spec, self.images.images, game.settle_near)
+            if game.settle_from and game.settle_near
+            else None,
+            settle_weight=game.settle_weight,
+            settle_fakes=game.settle_fakes,
             # after the two players, whose first weights are so the same with it and without
             contrast=self._contrast() if game.contrast else None,
             contrast_weight=game.contrast,
@@ -181,6 +187,11 @@ def check_spec(spec: CodeSpec, config: Config) -> None:
             f"game.contrast is {config.game.contrast:g}: two images share one of several discovered codes, and this "
             f"specification has {len(parts(spec))} ({found}); give it two or more, as "
             f"--set codes='noise:gaussian(62) c1:uniform,recognised=0.1 c2:uniform,recognised=0.1', or contrast=0."
+        )
+    if config.game.settle_from and not any(code.self_label for code in spec.recognised):
+        raise ConfigError(
+            f"game.settle_from is {config.game.settle_from:,}: from there on codes with self_label settle on real images, and no code "
+            f"has it; give one, as --set category.self_label=1, or settle_from=0."
         )
     for code in spec.recognised:
         if config.game.recogniser == "joint" and code.self_label:

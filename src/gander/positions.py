@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -50,6 +51,32 @@ def contrasts(config: Config, images_seen: int) -> bool:
     """Whether the iteration at this position looks at generated pairs."""
     begin = config.game.contrast_from * config.training.images
     return config.game.contrast > 0 and images_seen >= begin
+
+
+def settles(config: Config, images_seen: int) -> bool:
+    """Whether the recogniser settles on real images in the iteration at this position."""
+    begin = config.game.settle_from
+    return bool(begin) and images_seen >= begin
+
+
+def asks_near(config: Config, images_seen: int) -> bool:
+    """Whether it is asked there what the images near a real one are read as."""
+    game = config.game
+    within = images_seen < game.settle_from + game.settle_near_images
+    return settles(config, images_seen) and bool(game.settle_near) and within
+
+
+class Stage(NamedTuple):
+    """What an iteration consists of, of what not every one does."""
+
+    contrasts: bool
+    settles: bool
+    asks_near: bool
+
+
+def stage(config: Config, images_seen: int) -> Stage:
+    """That of the iteration at this position."""
+    return Stage(*(one(config, images_seen) for one in (contrasts, settles, asks_near)))
 
 
 def own_weights(game: GameSettings, first: int, count: int) -> np.ndarray:

@@ -98,6 +98,26 @@ class GameSettings:
         "weight, a share of such a code's own, of reading its classes in real images as often as they are drawn; 0 is off",
         0,
     )
+    settle_from: int = setting(
+        0,
+        "images after which the recogniser settles codes with self_label on real images, when their classes have been found; 0 is never",
+        0,
+    )
+    settle_near: int = setting(
+        10,
+        "by how many near images' readings, beside its own, it is then decided what a real image is; 0 is by its own alone",
+        0,
+        20,
+    )
+    settle_near_images: int = setting(
+        120_000, "images during which that is so; then each decides for itself again", 0
+    )
+    settle_weight: float = setting(
+        10.0, "how many times as much they are then learned from real images", 0.01, 1000
+    )
+    settle_fakes: float = setting(
+        0.05, "how much, as a share, they are then learned from generated images", 0, 1
+    )
     frequencies_from: int = setting(
         40_000,
         "images after which categories with frequencies=learned are drawn as often as real images are read as each",

@@ -20,13 +20,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gander import augmentations, contrast, frequencies, rng
+from gander import augmentations, contrast, frequencies, near, rng
 from gander.code import Values
 from gander.config import Config
 from gander.errors import Diverged
 from gander.plan import Plan
 from gander.players import Players, average, share_taken, state
-from gander.positions import contrasts, images_each, learners, momentum, own_weights, rates
+from gander.positions import (
+    Stage,
+    contrasts,
+    images_each,
+    learners,
+    momentum,
+    own_weights,
+    rates,
+    stage,
+)
 from gander.schedules import Turn, take_turns
 
 BLOCK_IMAGES = 16_384
@@ -182,7 +191,8 @@ class Single:
         return batch_at(self.plan, self._at(turn))
 
     def draws(self, stream: str, turn: int) -> Values:
-        return draws(self.plan, stream, self._at(turn))
+        values = draws(self.plan, stream, self._at(turn))
+        return _staged(values, stage(self.plan.config, self.first))
 
     def place(self, stream: str, turn: int) -> None:
         # Inside a recording the device's own counter goes on by itself; unrecorded it does the same.
@@ -259,8 +269,19 @@ def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
         views = augmentations.named(game.views)
         weights = own_weights(game, first, count)
         looks |= augmentations.draw_views(views, seed, stream, first, weights)
+        if game.settle_from and game.settle_near:
+            looks[near.ROWS] = torch.from_numpy(order(seed, first, count, len(plan.images)))
     places = frequencies.draw(plan.spec.codes, seed, stream, first, count)
     return plan.spec.draw(seed, stream, first, count) | places | looks
+
+
+def _staged(values: Values, now: Stage) -> Values:
+    """What is drawn, with what tells the game that the recogniser settles and whether near images are asked."""
+    also = {
+        augmentations.SETTLED: (augmentations.WEIGHT, now.settles),
+        near.ASKED: (near.ROWS, now.asks_near),
+    }
+    return values | {name: values[of] for name, (of, told) in also.items() if told and of in values}
 
 
 # ---------------------------------------------------------------------- dealt by the block
@@ -290,12 +311,12 @@ class Steps:
         for coming in self.coming:
             coming.result()  # another thread that pins memory would spoil a recording
         self._place()
-        self.contrasts = contrasts(self.plan.config, self.players.images_seen)
+        self.stage = stage(self.plan.config, self.players.images_seen)
         self.replay = self.plan.machine.record(self._body, self._changed)
 
     def step(self) -> None:
         """One iteration at the players' position."""
-        if contrasts(self.plan.config, self.players.images_seen) != self.contrasts:
+        if stage(self.plan.config, self.players.images_seen) != self.stage:
             self._record()
         if self.left == 0:
             for name, tensor in self._prepared().items():
@@ -316,7 +337,7 @@ class Steps:
     def _body(self) -> None:
         """What is recorded: the iteration at ``slot``."""
         now = {name: tensor.index_select(0, self.slot)[0] for name, tensor in self.block.items()}
-        dealt = FromBlock(self.plan, self.images, now, self.contrasts)
+        dealt = FromBlock(self.plan, self.images, now, self.stage)
         iterate(self.plan, self.players, self.tally, dealt)
         self.slot.add_(1).remainder_(
             self.count
@@ -342,15 +363,15 @@ class FromBlock:
     plan: Plan
     images: Tensor
     now: dict[str, Tensor]
-    with_contrast: bool = False
+    stage: Stage
 
     def batch(self, turn: int) -> tuple[Tensor, Values]:
         real = self.plan.machine.images(self.images[self.now["rows"][turn]])
         return real, {name: value[turn] for name, value in self._under("known").items()}
 
     def draws(self, stream: str, turn: int) -> Values:
-        values = self._under(stream)
-        return {name: value[turn] for name, value in values.items()}
+        values = {name: value[turn] for name, value in self._under(stream).items()}
+        return _staged(values, self.stage)
 
     def place(self, stream: str, turn: int) -> None:
         if not (self.plan.machine.records or (turn == 0 and stream == "critic")):
@@ -368,7 +389,7 @@ class FromBlock:
         return self.now["share"]
 
     def contrasts(self) -> bool:
-        return self.with_contrast
+        return self.stage.contrasts
 
     def _under(self, head: str) -> dict[str, Tensor]:
         return {

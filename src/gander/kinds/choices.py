@@ -93,6 +93,12 @@ class Categorical(Kind):
     def estimate(self, params: Tensor) -> Tensor:
         return params.argmax(1)
 
+    def belief(self, params: Tensor) -> Tensor:
+        return params.softmax(1)
+
+    def believing(self, belief: Tensor) -> Tensor:
+        return belief.clamp_min(LEAST).log()
+
     def confidence(self, params: Tensor) -> Tensor:
         return params.softmax(1).amax(1)
 
@@ -193,6 +199,12 @@ class Binary(Vector):
 
     def estimate(self, params: Tensor) -> Tensor:
         return (params > 0).to(params.dtype)
+
+    def belief(self, params: Tensor) -> Tensor:
+        return params.sigmoid()
+
+    def believing(self, belief: Tensor) -> Tensor:
+        return belief.logit(LEAST)
 
     def confidence(self, params: Tensor) -> Tensor:
         return params.abs().sigmoid().amin(1)

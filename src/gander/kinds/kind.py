@@ -95,6 +95,14 @@ class Kind(abc.ABC):
     def estimate(self, params: Tensor) -> Tensor:
         """The recogniser's best guess: (B, P) -> (B, *S)."""
 
+    def belief(self, params: Tensor) -> Tensor:
+        """What the recogniser believes as numbers that can be averaged over images, (B, P) -> (B, P): chances in [0, 1] where it chooses."""
+        return params
+
+    def believing(self, belief: Tensor) -> Tensor:
+        """The params (B, P) of a recogniser that believes so: the inverse of ``belief``, but for what does not matter."""
+        return belief
+
     def confidence(self, params: Tensor) -> Tensor:
         """How sure the recogniser is of its best guess, (B, P) -> (B,) in [0, 1]; 1 for kinds that state no doubt of their own."""
         return torch.ones_like(params[:, 0])
