@@ -57,6 +57,10 @@ CASES = {
         "infogan-selflabel",
         "category.frequencies=learned",
         "frequencies_from=48",
+        "self_label_from=0",
+        "self_label_sure=0",
+        "settle_from=48",
+        "settle_near_images=64",
         *EVALUATED,
     ),
     "infogan-lsgan": ("infogan-lsgan", *EVALUATED),  # dropout, two critic steps, three optimisers

@@ -32,6 +32,13 @@ WAYS = {
         "category.frequencies=learned",
         "frequencies_from=36",
     ),
+    "settling": (
+        "category.self_label=1",
+        "self_label_from=0",
+        "self_label_sure=0",
+        "settle_from=24",
+        "settle_near_images=24",
+    ),
     "pairs": ("contrast=1", "contrast_gap=0.2", "critic_norm=spectral"),
     "augmented": (f"augment={','.join(AUGMENTATIONS)}", "schedule=reuse", "critic_steps=2"),
     "adaptive": (
