@@ -28,14 +28,13 @@ def clouds(each=30, side=10, channels=1):
 def test_the_graph_holds_those_at_the_least_distance(channels, count):
     images = clouds(channels=channels)
     found = graph_of(images, count).long()
-    side = max(1, int((near.NUMBERS // channels) ** 0.5))
-    small = torch.nn.functional.interpolate(images.float(), (side, side), mode="area")
-    small = small.div(2).floor().flatten(1).double()
-    distance = torch.cdist(small, small)
+    pixels = images.flatten(1).double()
+    distance = torch.cdist(pixels, pixels)
     assert torch.equal(found[:, 0], torch.arange(len(images)))
-    there = distance.gather(1, found[:, 1:]).sort(1).values
-    least = distance.fill_diagonal_(torch.inf).sort(1).values[:, :count]
-    torch.testing.assert_close(there, least)
+    there = distance.gather(1, found[:, 1:]).mean(1)
+    least = distance.fill_diagonal_(torch.inf).sort(1).values[:, :count].mean(1)
+    # the components that are left out hold some of the noise
+    assert float((there / least).mean()) < 1.1
     assert all(len(set(row)) == count + 1 for row in found.tolist())
 
 

@@ -26,9 +26,12 @@ ASKED = "rows/asked"
 """The same of those whose near images are asked; there only where they are."""
 STEPS = 3
 """How far an opinion travels: from the near ones of the near ones of the near ones."""
-NUMBERS = 100
-"""An image is compared by so many numbers at most."""
-BLOCK = 32_768
+NUMBERS = 784
+"""An image is first made so small that it has so many numbers at most."""
+COMPONENTS = 50
+"""And compared by so many, along which the images differ most. Made small enough for as many, a digit would lose its thin strokes."""
+STEP = 511  # the largest of these in whole numbers
+BLOCK = 65_536
 """Images among which the near ones are sought: all pairs of millions would take days."""
 TOGETHER = 256  # images compared with a block at a time
 GROUP = 128  # of which the nearest is sought first
@@ -100,10 +103,10 @@ def heard(spec: CodeSpec) -> list[Code]:
 def graph_of(images: Tensor, count: int) -> Tensor:
     """Each of the images (N, C, H, W) uint8 and the ``count`` nearest to it, (N, count + 1) int32; fewer than that there are, they repeat.
 
-    The distance is Euclidean between the images made small. Those of more than ``BLOCK`` images are sought among as many, chosen at
-    random, the same ones each time. All sums are of whole numbers and exact, so that the graph does not depend on the machine.
+    The distance is Euclidean between their first principal components. Those of more than ``BLOCK`` images are sought among as many,
+    chosen at random, the same ones each time. All sums of distances are of whole numbers and exact, in whatever order they are taken.
     """
-    small = _small(images)
+    small = _components(_small(images))
     blocks = -(-len(small) // BLOCK)
     order = torch.from_numpy(rng.permutation(0, "near", 0, len(small)))
     graph = torch.empty(len(small), count + 1, dtype=torch.int32)
@@ -115,15 +118,29 @@ def graph_of(images: Tensor, count: int) -> Tensor:
 
 
 def _small(images: Tensor) -> Tensor:
-    """(N, numbers) uint8 up to 127: the images made small enough for that many numbers."""
+    """(N, numbers) uint8: the images made small enough for ``NUMBERS``."""
     side = max(1, math.isqrt(NUMBERS // images.shape[1]))
     height, width = (min(side, extent) for extent in images.shape[2:])
     parts = [
-        # halves are exact in float32, so that rounding down is the same everywhere
-        F.interpolate(part.float(), (height, width), mode="area").div(2).flatten(1).to(torch.uint8)
+        F.interpolate(part.float(), (height, width), mode="area").flatten(1).to(torch.uint8)
         for part in torch.split(images, 4096)
     ]
     return torch.cat(parts)
+
+
+def _components(small: Tensor) -> Tensor:
+    """(N, components) whole numbers of at most ``STEP``: where each image lies along the directions in which they differ most."""
+    some = torch.from_numpy(rng.permutation(0, "near", 0, len(small)))[:BLOCK]
+    mean = small[some].double().mean(0)
+    spread = torch.zeros(len(mean), len(mean), dtype=torch.float64)
+    for part in torch.split(some, 4096):
+        apart = small[part].double() - mean
+        spread += apart.T @ apart
+    directions = torch.linalg.eigh(spread).eigenvectors[:, -COMPONENTS:]
+    places = torch.cat([(part.double() - mean) @ directions for part in torch.split(small, 4096)])
+    length = places.norm(dim=1).amax().clamp_min(1e-9)
+    whole: Tensor = (places * (STEP / length)).round().to(torch.int16)
+    return whole
 
 
 def _nearest(small: Tensor, count: int) -> Tensor:
