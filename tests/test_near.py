@@ -55,6 +55,29 @@ def readings(classes):
     )
 
 
+@pytest.mark.parametrize("kind", ["categorical(3)", "binary(2)"])
+def test_an_opinion_is_what_was_read_and_none_where_nothing_was(kind):
+    spec = CodeSpec.parse(f"noise:gaussian(2) k:{kind},recognised,self_label=1")
+    one, code = Near(spec, clouds(), 5), spec.code("k").resolved
+    rows = torch.arange(90)
+    none = code.belief(one.opinion(rows)["k"])
+    torch.testing.assert_close(none, torch.full_like(none, 1 / 3 if code.parts == 1 else 0.5))
+    said = torch.randn(1, spec.params, generator=torch.Generator().manual_seed(2)).expand(90, -1)
+    one.notice(rows, said)
+    told = code.belief(one.opinion(rows)["k"])
+    torch.testing.assert_close(told, code.belief(said), atol=1e-3, rtol=0)
+
+
+def test_numbers_alone_settle_by_their_own_reading():
+    settings = ("category.self_label=0", "c1.self_label=1", "settle_weight=2", *SETTLING)
+    made = tiny.plan("infogan-selflabel", *settings)
+    players, tally = make_players(made), stepping.Tally()
+    assert players.game.near is None
+    for _ in range(4):
+        stepping.step(made, players, tally)
+    assert float(tally.sums["self/c1"]) != 0
+
+
 def test_one_misread_is_outvoted_and_the_unread_say_nothing():
     one = Near(SPEC, clouds(), 5)
     truth = torch.arange(3).repeat_interleave(30)

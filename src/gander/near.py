@@ -77,7 +77,7 @@ class Near(Following):
     def opinion(self, rows: Tensor) -> dict[str, Tensor]:
         """Code -> the parameters (B, P) that say what is believed around each of the images in ``rows``.
 
-        Where nothing around was read yet, they say that every class is as likely.
+        Where nothing around was read yet, they say that every class is as likely, and every switch as likely on as off.
         """
         if self.graph is None:
             self.graph = graph_of(self.images, self.count).to(self.read.device)
@@ -86,7 +86,9 @@ class Near(Following):
             around = self.graph[around].flatten(1).to(torch.int64)
         beliefs = self.read[around].float()
         was = beliefs >= 0
-        mean = torch.where(was, beliefs, 0.0).sum(1) / was.sum(1).clamp_min(1)
+        said = was.sum(1)
+        # where nobody says anything: as likely as not
+        mean = torch.where(was, beliefs, 0.0).sum(1).div(said.clamp_min(1)).where(said > 0, 0.5)
         codes = heard(self.spec)
         parts = torch.split(mean, [code.resolved.params for code in codes], dim=1)
         return {

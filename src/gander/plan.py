@@ -18,7 +18,7 @@ from gander.errors import CodeError, ConfigError, DataError, RunError
 from gander.frequencies import frequencies
 from gander.game import Game
 from gander.model import LARGEST_INPUT, Card
-from gander.near import Near
+from gander.near import Near, heard
 from gander.objectives import OBJECTIVES
 from gander.penalties import PENALTIES
 from gander.runs import Run
@@ -58,7 +58,7 @@ class Plan:
             balance=game.self_label_balance,
             adaptive=adaptive(self.config),
             near=Near(self.spec, self.images.images, game.settle_near)
-            if game.settle_from and game.settle_near
+            if game.settle_from and game.settle_near and heard(self.spec)
             else None,
             settle_weight=game.settle_weight,
             settle_fakes=game.settle_fakes,
