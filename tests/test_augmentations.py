@@ -8,6 +8,7 @@ import torch
 import tiny
 from gander import augmentations, cli, config, training
 from gander.augmentations import AUGMENTATIONS, named, seen
+from gander.code import Told
 from gander.errors import ConfigError
 from gander.objectives import OBJECTIVES
 from gander.penalties import PENALTIES
@@ -232,10 +233,17 @@ def test_each_players_terms_are_those_of_the_transformed_images(member, backbone
     assert_same(total(game.generator_terms(*batch)), right, game.generator)
 
 
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.001])
 @pytest.mark.parametrize("penalty", ["r1", "r2"])
-def test_a_penalty_is_on_the_slope_at_what_the_critic_sees(penalty):
-    game, batch, fake, real, told, _ = looked(FAMILY["cgan"], penalties={penalty: 2.0})
-    right = 2 * PENALTIES[penalty](lambda x, o: game.critic(x, told, o).logit, real, fake)
+def test_a_penalty_is_on_the_slope_at_what_the_critic_sees(penalty, share):
+    game, batch, fake, real, told, _ = looked(
+        FAMILY["cgan"], penalties={penalty: 2.0}, penalty_share=share
+    )
+    few = max(2, round(share * len(real)))  # of the same rows: images, and what is told of them
+    shown = {n: Told(one.encoding[:few], one.known[:few]) for n, one in told.items()}
+    right = 2 * PENALTIES[penalty](
+        lambda x, o: game.critic(x, shown, o).logit, real[:few], fake[:few]
+    )
     for terms in (game.critic_terms(*batch), game.terms_together(*batch).critic):
         assert_same(terms[f"penalty/{penalty}"], right, game.critic)
 

@@ -85,6 +85,8 @@ class Game:
     objective: Objective
     recogniser: Recogniser = "critic"
     penalties: Mapping[str, float] = field(default_factory=dict)
+    penalty_share: float = 1.0
+    """On which share of each batch, its first rows, they are taken: an estimate of the same mean."""
     augment: Mapping[str, float] = field(default_factory=dict)
     adaptive: Adaptive | None = None
     views: Mapping[str, float] = field(default_factory=dict)
@@ -201,6 +203,11 @@ class Game:
         return Together(critic, readings, generator, fakes, on_fake.logit, on_real.logit)
 
     def _penalties(self, real: Tensor, told: dict[str, Told], fake: Tensor) -> Terms:
+        if self.penalties and self.penalty_share < 1:
+            # two at least: batch norm has no statistics of one
+            few = min(len(real), max(2, round(self.penalty_share * len(real))))
+            real, fake = real[:few], fake[:few]
+            told = {name: Told(*(each[:few] for each in one)) for name, one in told.items()}
         return {
             f"penalty/{name}": weight
             * PENALTIES[name](

@@ -52,6 +52,7 @@ class Plan:
             objective=OBJECTIVES[game.objective],
             recogniser=game.recogniser,
             penalties=penalties,
+            penalty_share=game.penalty_share,
             augment=augmentations.named(game.augment),
             views=augmentations.named(game.views),
             sure=game.self_label_sure,

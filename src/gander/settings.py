@@ -58,6 +58,12 @@ class GameSettings:
     r1: float = setting(0.0, "weight of the R1 penalty, ½|∇D|² on real images", 0)
     r2: float = setting(0.0, "weight of the R2 penalty, ½|∇D|² on generated images", 0)
     gradient: float = setting(0.0, "weight of the gradient penalty (|∇D| - 1)² in between", 0)
+    penalty_share: float = setting(
+        1.0,
+        "share of each batch on which penalties are taken; less is faster and noisier",
+        0.001,
+        1,
+    )
     augment: str = setting(
         "",
         "transformations under which the critic sees every image, of `gander list augmentations`, as flip,shift*0.5; "
@@ -244,7 +250,7 @@ SETTINGS: dict[str, dict[str, dataclasses.Field[Any]]] = {
 }
 CHANGEABLE = frozenset(
     {f"optimiser.{name}" for name in SETTINGS["optimiser"] if name != "method"}
-    | {"game.r1", "game.r2", "game.gradient", "training.images"}
+    | {"game.r1", "game.r2", "game.gradient", "game.penalty_share", "training.images"}
     | {"game.augment", "game.augment_target", "game.augment_images"}
 )
 """Settings that may be others from some position on: no network and no order of images depends on them."""
