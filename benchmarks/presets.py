@@ -32,7 +32,8 @@ def measured(run: Path, n: int, metrics: str) -> dict[str, object]:
     command = ["evaluate", str(run), "--n", str(n)]
     command += ["--metrics", metrics] if metrics else []
     subprocess.run([sys.executable, "-m", "gander", *command], check=True)
-    return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    line = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    return line | {"run": run.name}  # where it lies is of no use elsewhere
 
 
 def main() -> None:
