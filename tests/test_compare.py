@@ -102,7 +102,7 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path):
 @pytest.mark.parametrize(
     ("other", "name"),
     [
-        ({"settings": ["batch=64"]}, "batch=64"),
+        ({"settings": ["batch=32"]}, "batch=32"),
         ({"settings": ["c1.recognised=0.5"]}, "c1:uniform,recognised=0.5"),
         ({"settings": ["codes=noise:gaussian(8)"]}, "no c1"),
         ({"images": 400}, "images=400"),
@@ -121,7 +121,7 @@ def test_groups_are_named_by_what_sets_them_apart(tmp_path, other, name):
 
 
 def test_names_stay_short_and_are_unique(tmp_path):
-    many = ["batch=64", "r1=1", "r2=2", "gradient=1", "beta1=0.1"]
+    many = ["batch=32", "r1=1", "r2=2", "gradient=1", "beta1=0.1"]
     found = grouped(make(tmp_path / "a"), make(tmp_path / "b", *many))
     assert found[1].name.endswith(" …") and found[1].name.count("=") == groups.MOST_IN_NAME
     more = grouped(
@@ -172,7 +172,7 @@ def test_one_seed_shows_the_figure_s_own_error_and_distances_their_ratio(tmp_pat
     ],
 )
 def test_better_is_said_only_of_intervals_that_lie_apart(tmp_path, one, other, best):
-    found = grouped(*seeds(tmp_path, "a", one), *seeds(tmp_path, "b", other, "batch=64"))
+    found = grouped(*seeds(tmp_path, "a", one), *seeds(tmp_path, "b", other, "batch=32"))
     (row,) = groups.rows(found)
     assert row.way == "higher" and row.best == best
 
@@ -194,7 +194,7 @@ def test_what_was_measured_in_another_way_is_neither_averaged_nor_compared(tmp_p
     other = [
         make(
             tmp_path / f"b{k}",
-            "batch=64",
+            "batch=32",
             seed=k,
             metrics=[evaluated(data="d", label_accuracy=0.9)],
         )
@@ -217,7 +217,7 @@ def test_figures_of_codes_that_share_only_a_name_are_not_compared(tmp_path):
             for k, value in enumerate([len(name) / 4, len(name) / 4 + 0.1])
         ]  # fmt: skip
 
-    found = grouped(*two("a", kind="uniform"), *two("bb", "batch=64", kind="categorical", size=3))
+    found = grouped(*two("a", kind="uniform"), *two("bb", "batch=32", kind="categorical", size=3))
     own, other = figures = groups.rows(found)
     assert (own.why_not, own.best, other.why_not, other.best) == (groups.OTHER_CODES, None, "", 1)
     assert any("another kind" in words and "r2/c1" in words for words in cautions(found, figures))
@@ -240,7 +240,7 @@ def test_it_is_said_in_what_the_ways_differ(tmp_path):
         metrics = [evaluated(label_accuracy=0.5) | {"judge": judge}]
         return make(tmp_path / name, *settings, metrics=metrics)
 
-    found = grouped(by("a", "judge of today"), by("b", "judge of old", "batch=64"))
+    found = grouped(by("a", "judge of today"), by("b", "judge of old", "batch=32"))
     said = " ".join(cautions(found, groups.rows(found)))
     assert "judge of today; judge of old" in said
 
@@ -321,12 +321,12 @@ def checked(html):
 
 def test_the_page_shows_groups_differences_figures_and_curves(tmp_path):
     one = seeds(tmp_path, "a", [0.2, 0.3, 0.25])
-    other = seeds(tmp_path, "b", [0.5, 0.6, 0.55], "batch=64")
+    other = seeds(tmp_path, "b", [0.5, 0.6, 0.55], "batch=32")
     for k, run in enumerate(one):  # evaluated as it trained
         run.append("metrics.jsonl", evaluated(at=100, label_accuracy=0.1 * k))
     result, html = compared(tmp_path, [*one, *other])
     read, said = checked(html)
-    assert result.title == "batch=128 and batch=64" and "6 runs in 2 groups" in said
+    assert result.title == "batch=64 and batch=32" and "6 runs in 2 groups" in said
     assert "training.batch" in said and "training.seed" not in said
     assert "0.550 ± 0.050 ◆" in said and "0.500 to 0.600" in said and "n = 3" in said
     assert "floor 0.1, ceiling 1" in said and "higher is better" in said
@@ -360,14 +360,14 @@ def test_a_run_alone_is_a_page_of_its_own_figures(tmp_path):
     ],
 )
 def test_what_is_missing_or_strange_is_not_fatal(tmp_path, more):
-    made = [make(tmp_path / "a", **more), make(tmp_path / "b", "batch=64")]
+    made = [make(tmp_path / "a", **more), make(tmp_path / "b", "batch=32")]
     checked(compared(tmp_path, made)[1])
     (tmp_path / "out.html").unlink()
     checked(compared(tmp_path, made[:1])[1])
 
 
 def test_provenance_is_shown_where_it_differs_and_kept_out_where_not(tmp_path):
-    one, other = make(tmp_path / "a"), make(tmp_path / "b", "batch=64")
+    one, other = make(tmp_path / "a"), make(tmp_path / "b", "batch=32")
     text = other.config_file.read_text("utf-8").replace('torch = "2.11"', 'torch = "9.9"')
     other.config_file.write_text(text, "utf-8")
     _, said = checked(compared(tmp_path, [one, other])[1])
@@ -388,7 +388,7 @@ def test_what_strangers_write_stays_text(tmp_path, where):
         folder = HOSTILE.replace("/", "|")
     elif where != "provenance":
         more[where] = HOSTILE
-    made = [make(tmp_path / "a"), make(tmp_path / folder, "batch=64", **more)]
+    made = [make(tmp_path / "a"), make(tmp_path / folder, "batch=32", **more)]
     if where == "provenance":
         text = made[1].config_file.read_text("utf-8")
         made[1].config_file.write_text(text.replace('"2.11"', json.dumps(HOSTILE)), "utf-8")
@@ -422,7 +422,7 @@ def test_every_run_draws_the_same_seeds_in_the_same_layout(tmp_path):
 # ---------------------------------------------------------------------- the command
 def test_the_command_writes_the_page_and_prints_the_table(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = [*seeds(tmp_path, "a", [0.2, 0.3]), *seeds(tmp_path, "b", [0.5, 0.6], "batch=64")]
+    made = [*seeds(tmp_path, "a", [0.2, 0.3]), *seeds(tmp_path, "b", [0.5, 0.6], "batch=32")]
     words = ["compare", *(run.path.name for run in made)]
     assert cli.run(words) == 0
     said = capsys.readouterr().out
