@@ -86,7 +86,7 @@ class Game:
     recogniser: Recogniser = "critic"
     penalties: Mapping[str, float] = field(default_factory=dict)
     penalty_share: float = 1.0
-    """On which share of each batch, its first rows, they are taken: an estimate of the same mean."""
+    """On which share of each batch, its first rows, they are taken; batch norm then has those rows' statistics, so it is not quite the same mean."""
     augment: Mapping[str, float] = field(default_factory=dict)
     adaptive: Adaptive | None = None
     views: Mapping[str, float] = field(default_factory=dict)
