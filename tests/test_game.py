@@ -7,7 +7,6 @@ gradient are written by hand. Values and gradients must agree.
 import math
 from typing import get_args
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -539,9 +538,9 @@ def test_every_preset_plays(name):
     game = Game(spec, generator, critic, objective, settings.game.recogniser)
     real = torch.rand(ROWS, *shape)
     known = spec.known({"digit": torch.arange(ROWS)})
-    drawn = spec.draw(0, "train", 0, ROWS) | augmentations.draw_views(
-        (), 0, "train", 0, np.ones(ROWS)
-    )
+    drawn = spec.draw(0, "train", 0, ROWS) | {augmentations.WEIGHT: torch.ones(ROWS)}
+    for of in augmentations.VIEW:
+        drawn |= augmentations.draw_views((), 0, "train", 0, ROWS, of)
     for terms in (game.critic_terms, game.generator_terms):
         assert torch.isfinite(total(terms(real, known, drawn)))
 

@@ -131,7 +131,7 @@ def test_settled_it_learns_what_the_near_ones_say_more_of_it_and_less_of_fakes()
     assert (
         own["fake/c1"] == plain["fake/c1"] and own["balance/category"] == plain["balance/category"]
     )
-    view = augmentations.viewed(game.views, real, drawn)
+    view = augmentations.viewed(game.views, real, drawn, "real")
     read = game.spec.split(game.critic(view, {}, real=True).params)["category"]
     wanted = -read.log_softmax(1)[:, 2].mean() * 7 * float(drawn[augmentations.WEIGHT].mean())
     torch.testing.assert_close(told["self/category"], wanted, rtol=1e-3, atol=1e-4)

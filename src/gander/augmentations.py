@@ -19,7 +19,6 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -282,27 +281,27 @@ def _drawn(name: str, seed: int, stream: str, first: int, count: int) -> Tensor:
     return rng.tensor(2 * u - 1)
 
 
-VIEW, WEIGHT = "seen/view", "weight/view"
-"""The same for the view in which a real image is read again, and for how much that counts at its row's position."""
+VIEW = {"real": "seen/view", "fake": "seen/fake-view"}
+"""The same for the view in which a real image is read again, and for that in which a generated one is read."""
+WEIGHT = "weight/view"
+"""And for how much the first counts at its row's position."""
 SETTLED = "weight/settled"
 """Those weights once more, there only where the recogniser settles on real images."""
 
 
 def draw_views(
-    names: Collection[str], seed: int, stream: str, first: int, weights: np.ndarray
+    names: Collection[str], seed: int, stream: str, first: int, count: int, of: str
 ) -> dict[str, Tensor]:
-    """The numbers for views of the real images at positions ``first …``, (count, n), beside their ``weights`` (count,)."""
-    count = len(weights)
-    numbers = [_drawn(name, seed, f"{stream}/{VIEW}", first, count) for name in names]
-    return {
-        WEIGHT: rng.tensor(weights),
-        VIEW: torch.cat(numbers, 1) if numbers else torch.zeros(count, 0),
-    }
+    """The numbers for views of the images at positions ``first …``, (count, n); ``of`` is "real" or "fake"."""
+    numbers = [_drawn(name, seed, f"{stream}/{VIEW[of]}", first, count) for name in names]
+    return {VIEW[of]: torch.cat(numbers, 1) if numbers else torch.zeros(count, 0)}
 
 
-def viewed(strengths: Mapping[str, float], images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
-    """A view of real images, (B, C, H, W) in [-1, 1]."""
-    return seen(strengths, images, {SEEN["real"]: drawn[VIEW]}, "real")
+def viewed(
+    strengths: Mapping[str, float], images: Tensor, drawn: Mapping[str, Tensor], of: str
+) -> Tensor:
+    """A view of real or of generated images, (B, C, H, W) in [-1, 1]."""
+    return seen(strengths, images, {SEEN[of]: drawn[VIEW[of]]}, of)
 
 
 def seen(

@@ -21,6 +21,7 @@ BEHIND = ("projection", "hidden")
 """Ways to be shown behind the trunk, where the recogniser, which reads the trunk's features, cannot look."""
 Fed = Literal["concat", "multiply", "embed", "normalisation"]
 Learns = Literal["real", "both"]
+ReadIn = Literal["image", "view"]
 Scored = Literal["likelihood", "profile", "elementwise"]
 LEARNED = "learned"
 """Instead of a column's name, where a category's frequencies come from: how often real images are read as each class."""
@@ -54,6 +55,9 @@ class Code:
     """How the generator gets it; default: `normalisation` for what is shown behind the trunk, else as it is shown, else `concat`."""
     learns: Learns = "real"
     """For a given code: whether its recogniser learns from real images alone, or from fakes too (ACGAN's own recipe)."""
+    read_in: ReadIn = "image"
+    """Where in a generated image it is read: in the `image` itself, or in a transformed `view` of it, so that it can be nothing that the
+    transformations change."""
     scored: Scored = "likelihood"
     """`likelihood`: numbers under a fixed variance, as the InfoGAN authors' code; `profile`: under the variance that fits the batch best;
     `elementwise`: the tutorials' squared error, and binary cross-entropy per element of the softmax."""
@@ -70,6 +74,7 @@ class Code:
             ("shown", get_args(Shown)),
             ("fed", get_args(Fed)),
             ("learns", get_args(Learns)),
+            ("read_in", get_args(ReadIn)),
             ("scored", get_args(Scored)),
         ):
             value = getattr(self, key)
@@ -87,6 +92,11 @@ class Code:
             raise CodeError(
                 f"{say} is to be learned from what the recogniser reads in real images (self_label), but it is not recognised; "
                 f"add recognised=1, or drop self_label."
+            )
+        if self.read_in == "view" and not self.recognised:
+            raise CodeError(
+                f"{say} is to be read in a view of each generated image (read_in=view), but it is not recognised; "
+                f"add recognised=1, or drop read_in."
             )
         if self.shown is not None and self.given is None:
             raise CodeError(

@@ -167,6 +167,17 @@ class CodeSpec:
         parts = torch.split(params.float(), sizes, dim=1)
         return {c.name: part for c, part in zip(self.recognised, parts, strict=True)}
 
+    @property
+    def read_in_views(self) -> bool:
+        """Whether any code is read in a view of the generated images."""
+        return any(code.read_in == "view" for code in self.recognised)
+
+    def where_read(self, image: Tensor, view: Tensor) -> Tensor:
+        """The recogniser's output (B, P) for the same images and for views of them, put together: each code from where it is read."""
+        images, views = self.split(image), self.split(view)
+        parts = [(views if c.read_in == "view" else images)[c.name] for c in self.recognised]
+        return torch.cat(parts, dim=1)
+
     def recognition(
         self, params: Tensor, values: Values, asked: Callable[[Code], bool] = lambda _: True
     ) -> dict[str, Tensor]:

@@ -90,7 +90,8 @@ class Game:
     augment: Mapping[str, float] = field(default_factory=dict)
     adaptive: Adaptive | None = None
     views: Mapping[str, float] = field(default_factory=dict)
-    """Transformations, and their strengths, of the view in which a real image is read again, for codes with ``self_label``."""
+    """Transformations, and their strengths, of the view in which a real image is read again, for codes with ``self_label``, and of that in
+    which a generated one is read, for codes with ``read_in = "view"``."""
     sure: float = 0.0
     """How sure of a real image the recogniser must be to learn from itself."""
     balance: float = 0.0
@@ -162,7 +163,8 @@ class Game:
         self._notice(on_real, drawn)
         terms = {"critic": self.objective.critic(on_fake.logit, on_real.logit).mean()}
         if self.recogniser != "joint":
-            terms |= self._readings(on_fake, values, on_real, known, drawn)
+            read = self._read(on_fake, fake, told, drawn, feels)
+            terms |= self._readings(read, values, on_real, known, drawn)
             terms |= self._own(real, told, on_real, known, drawn)
         return terms | self._penalties(real, told, fake)
 
@@ -178,7 +180,8 @@ class Game:
                 on_real = self.critic(self.reals(real, drawn), told, real=True).logit
         terms = {"generator": self.objective.generator(on_fake.logit, on_real).mean()}
         if self.recogniser != "joint":
-            terms |= _tagged("draws", self.spec.recognition(on_fake.params, values))
+            read = self._read(on_fake, fake, told, drawn)
+            terms |= _tagged("draws", self.spec.recognition(read, values))
         return terms
 
     def terms_together(self, real: Tensor, known: Values, drawn: Values) -> Together:
@@ -196,10 +199,10 @@ class Game:
         generator = {"generator": self.objective.generator(on_fake.logit, beside).mean()}
         readings: Terms = {}
         if self.recogniser != "joint":
-            readings = self._readings(on_fake, fakes.values, on_real, known, drawn)
+            read = self._read(on_fake, fakes.images, fakes.told, drawn)
+            readings = self._readings(read, fakes.values, on_real, known, drawn)
             readings |= self._own(real, fakes.told, on_real, known, drawn)
-            read = self.spec.recognition(on_fake.params, fakes.values)
-            generator |= _tagged("draws", read)
+            generator |= _tagged("draws", self.spec.recognition(read, fakes.values))
         return Together(critic, readings, generator, fakes, on_fake.logit, on_real.logit)
 
     def _penalties(self, real: Tensor, told: dict[str, Told], fake: Tensor) -> Terms:
@@ -220,7 +223,8 @@ class Game:
         """The third player's terms under ``joint``: both networks make the codes readable."""
         values, told, fake = self.fakes(known, drawn)
         on_fake = self.critic(fake, told, real=False)
-        terms = _tagged("draws", self.spec.recognition(on_fake.params, values))
+        read = self._read(on_fake, fake, told, drawn)
+        terms = _tagged("draws", self.spec.recognition(read, values))
         if any(code.recognised for code in self.spec.given):
             on_real = self.critic(self.reals(real, drawn), told, real=True)
             terms |= _tagged("reads", self.spec.recognition(on_real.params, known))
@@ -233,17 +237,32 @@ class Game:
         lost = misjudged(self.contrast, self.generator, pairs)
         return {"contrast": self.contrast_weight * lost}
 
+    def _read(
+        self,
+        on_fake: Verdict,
+        fake: Tensor,
+        told: dict[str, Told],
+        drawn: Values,
+        trunk_feels: bool = True,
+    ) -> Tensor:
+        """What is read of fakes, (B, P): of each code in the image, on which the verdict is, or in a view of it."""
+        if not self.spec.read_in_views:
+            return on_fake.params
+        view = augmentations.viewed(self.views, fake, drawn, "fake")
+        on_view = self.critic(view, told, real=False, trunk_feels=trunk_feels)
+        return self.spec.where_read(on_fake.params, on_view.params)
+
     def _readings(
-        self, on_fake: Verdict, values: Values, on_real: Verdict, known: Values, drawn: Values
+        self, read: Tensor, values: Values, on_real: Verdict, known: Values, drawn: Values
     ) -> Terms:
         """What the critic's step teaches the recogniser: on fakes what it may, on real images what is given."""
-        fake = self.spec.recognition(on_fake.params, values, learns_from_fakes)
+        fake = self.spec.recognition(read, values, learns_from_fakes)
         if augmentations.SETTLED in drawn:
             for name in fake:
                 if self.spec.code(name).self_label:
                     fake[name] = self.settle_fakes * fake[name]
-        read = self.spec.recognition(on_real.params, known)
-        return _tagged("fake", fake) | _tagged("real", read)
+        real = self.spec.recognition(on_real.params, known)
+        return _tagged("fake", fake) | _tagged("real", real)
 
     def _own(
         self, real: Tensor, told: dict[str, Told], on_real: Verdict, known: Values, drawn: Values
@@ -251,7 +270,7 @@ class Game:
         """What the recogniser learns from itself: of a real image it is sure of, a view must be read as the same."""
         if not any(code.self_label for code in self.spec.recognised):
             return {}
-        view = augmentations.viewed(self.views, real, drawn)
+        view = augmentations.viewed(self.views, real, drawn, "real")
         feels = self.recogniser == "critic"
         on_view = self.critic(view, told, real=True, trunk_feels=feels).params
         weights = drawn[augmentations.WEIGHT]

@@ -195,6 +195,12 @@ def check_spec(spec: CodeSpec, config: Config) -> None:
             f"has it; give one, as --set category.self_label=1, or settle_from=0."
         )
     for code in spec.recognised:
+        if code.read_in == "view" and not augmentations.named(config.game.views):
+            raise ConfigError(
+                f"code {code.name!r} is to be read in a view of each generated image (read_in=view), and game.views names no "
+                f"transformation, so the view would be the image; name some, as --set views=rotate,scale,shift, or "
+                f"{code.name}.read_in=image."
+            )
         if config.game.recogniser == "joint" and code.self_label:
             raise ConfigError(
                 f"code {code.name!r} is to be learned from real images as well (self_label), and under game.recogniser = joint the "

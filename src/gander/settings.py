@@ -81,7 +81,8 @@ class GameSettings:
     )
     views: str = setting(
         "rotate,scale,shift",
-        "transformations of the view in which a real image is read again (codes with self_label), of `gander list augmentations`: "
+        "transformations of the view in which a real image is read again (codes with self_label) or a generated one is read "
+        "(codes with read_in=view), of `gander list augmentations`: "
         "such as leave those codes as they are, as rotate*1.7,shift",
     )
     self_label_from: int = setting(

@@ -264,11 +264,12 @@ def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
         return contrast.draw(plan.spec, plan.config.game.contrast_gap, seed, stream, first, count)
     choose = plan.config.game.augment_target > 0
     looks = augmentations.draw(names, seed, stream, first, count, choose)
-    game = plan.config.game
+    game, views = plan.config.game, augmentations.named(plan.config.game.views)
+    if plan.spec.read_in_views:
+        looks |= augmentations.draw_views(views, seed, stream, first, count, "fake")
     if stream == "critic" and any(code.self_label for code in plan.spec.recognised):
-        views = augmentations.named(game.views)
-        weights = own_weights(game, first, count)
-        looks |= augmentations.draw_views(views, seed, stream, first, weights)
+        looks |= augmentations.draw_views(views, seed, stream, first, count, "real")
+        looks[augmentations.WEIGHT] = rng.tensor(own_weights(game, first, count))
         if game.settle_from and game.settle_near:
             looks[near.ROWS] = torch.from_numpy(order(seed, first, count, len(plan.images)))
     places = frequencies.draw(plan.spec.codes, seed, stream, first, count)

@@ -1,0 +1,124 @@
+"""Codes that are read in a view of what is drawn (``read_in = "view"``)."""
+
+import pytest
+import torch
+
+import tiny
+from gander import augmentations, plan, stepping
+from gander.codes import CodeSpec
+from gander.errors import CodeError, ConfigError
+from gander.players import make_players
+from gander.schedules import part_gradients
+from test_game import ROWS, deal, gradients, parameters, play, total
+
+LINE = "noise:gaussian(5) k:categorical(4),recognised,read_in=view c1:uniform(2),recognised=0.3"
+TURN = {"rotate": 2.0, "shift": 1.0}
+
+
+def viewing(line=LINE, backbone="mlp", **settings):
+    """A game that reads in views, and a batch for it."""
+    game = play(line, backbone, views=TURN, **settings)
+    real, known, drawn = deal(game)
+    return game, (real, known, drawn | augmentations.draw_views(TURN, 0, "train", 0, ROWS, "fake"))
+
+
+def by_hand(game, fake, drawn):
+    """-log q of the category in the turned and moved images, and of the numbers in the images."""
+    numbers = drawn[augmentations.VIEW["fake"]]
+    entry = augmentations.AUGMENTATIONS
+    turned = entry["rotate"].apply(fake, numbers[:, :1], 2.0)
+    view = entry["shift"].apply(turned, numbers[:, 1:], 1.0)
+    told = {}
+    logits = game.spec.split(game.critic(view, told, real=False).params)["k"]
+    category = torch.nn.functional.cross_entropy(logits, drawn["k"].long())
+    image = game.spec.split(game.critic(fake, told, real=False).params)["c1"]
+    number = -game.spec.code("c1").resolved.posterior(image).log_prob(drawn["c1"]).mean()
+    return {"k": category, "c1": 0.3 * number}
+
+
+@pytest.mark.parametrize("recogniser", ["critic", "joint"])
+def test_a_code_is_read_in_the_view_and_the_others_in_the_image(recogniser):
+    game, batch = viewing(recogniser=recogniser)
+    drawn = batch[2]
+    fake = game.generator(drawn)
+    wanted = by_hand(game, fake, drawn)
+    told = {"critic": ("fake", "draws"), "joint": ("draws",)}[recogniser]
+    if recogniser == "joint":
+        found = [game.recognition_terms(*batch)]
+    else:
+        found = [game.critic_terms(*batch), game.generator_terms(*batch)]
+    for terms, tag in zip(found, told, strict=True):
+        for name, loss in wanted.items():
+            torch.testing.assert_close(terms[f"{tag}/{name}"], loss, rtol=1e-5, atol=1e-6)
+    whole = sum(wanted.values())
+    moved = game.generator if recogniser == "critic" else game.critic
+    own = total({k: v for k, v in found[-1].items() if k.startswith("draws/")})
+    for a, b in zip(gradients(own, moved), gradients(whole, moved), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert any(g.abs().sum() > 0 for g in gradients(whole, game.generator))
+
+
+def test_one_stage_gives_both_players_the_same_terms_and_gradients():
+    game, batch = viewing()
+    together = game.terms_together(*batch)
+    critic = game.critic_terms(*batch, together.fakes)
+    generator = game.generator_terms(*batch, together.fakes)
+    for terms, apart in (
+        ({**together.critic, **together.readings}, critic),
+        (together.generator, generator),
+    ):
+        assert terms.keys() == apart.keys()
+        for name in terms:
+            torch.testing.assert_close(terms[name], apart[name])
+    wanted = [*gradients(total(critic), game.critic), *gradients(total(generator), game.generator)]
+    part_gradients(game, together)
+    got = [p.grad for p in [*parameters(game.critic), *parameters(game.generator)]]
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(
+            a if a is not None else torch.zeros_like(b), b, rtol=1e-4, atol=1e-6
+        )
+
+
+def test_the_heads_alone_can_learn_from_views():
+    game, batch = viewing(recogniser="heads")
+    terms = game.critic_terms(*batch)
+    read = total({k: v for k, v in terms.items() if k.startswith("fake/")})
+    assert all(g.abs().sum() == 0 for g in gradients(read, game.critic.trunk))
+    assert all(g.abs().sum() > 0 for g in gradients(read, game.critic.reader))
+
+
+def test_no_real_image_teaches_the_preset_a_category():
+    made = tiny.plan("infogan-views")
+    players = make_players(made)
+    drawn = stepping.draws(made, "critic", 0)
+    real, known = stepping.batch_at(made, 0)
+    terms = {**players.game.critic_terms(real, known, drawn)}
+    assert terms.keys() == {"critic", "fake/category", "fake/c1", "fake/c2", "penalty/r1"}
+    readings = total({k: v for k, v in terms.items() if k.startswith("fake/")})
+    other = players.game.critic_terms(real.flip(0) * 0.5, known, drawn)
+    again = total({k: v for k, v in other.items() if k.startswith("fake/")})
+    assert torch.equal(readings, again)
+
+
+def test_the_views_of_an_image_are_a_function_of_its_position():
+    made = tiny.plan("infogan-views")
+    whole = stepping.drawn(made, "critic", 0, 24)[augmentations.VIEW["fake"]]
+    part = stepping.drawn(made, "critic", 16, 8)[augmentations.VIEW["fake"]]
+    assert torch.equal(whole[16:], part) and whole.std() > 0.3
+    dealt = stepping.block(made, 0, 3)[f"critic/{augmentations.VIEW['fake']}"]
+    assert torch.equal(
+        dealt.flatten(0, 2),
+        stepping.drawn(made, "critic", 0, len(dealt.flatten(0, 2)))[augmentations.VIEW["fake"]],
+    )
+
+
+def test_views_need_transformations_and_a_recognised_code():
+    with pytest.raises(CodeError, match="add recognised=1, or drop read_in"):
+        CodeSpec.parse("noise:gaussian(5),read_in=view")
+    with pytest.raises(CodeError, match="'image'"):
+        CodeSpec.parse("k:categorical(3),recognised,read_in=mirror")
+    with pytest.raises(ConfigError, match=r"game\.views names no.*category\.read_in=image"):
+        plan.make_plan(plan.configured("infogan-views", ["views="], data="glyphs"), "cpu")
+    line = "k:categorical(3),recognised,read_in=view"
+    assert str(CodeSpec.parse(line)) == line
+    assert CodeSpec.from_dict(CodeSpec.parse(line).to_dict()) == CodeSpec.parse(line)
