@@ -79,7 +79,8 @@ class Code:
         ):
             value = getattr(self, key)
             if value is not None and value not in options:
-                raise CodeError(f"{say}: {choose(str(value), options, f'way to be {key}')}")
+                what = "place to be read in" if key == "read_in" else f"way to be {key}"
+                raise CodeError(f"{say}: {choose(str(value), options, what)}")
         if not 0 <= self.recognised < float("inf"):
             raise CodeError(
                 f"{say}: recognised is a weight, a number of 0 or more, given {self.recognised:g}; give one, as recognised=0.1."
