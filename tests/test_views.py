@@ -115,7 +115,7 @@ def test_the_views_of_an_image_are_a_function_of_its_position():
 def test_views_need_transformations_and_a_recognised_code():
     with pytest.raises(CodeError, match="add recognised=1, or drop read_in"):
         CodeSpec.parse("noise:gaussian(5),read_in=view")
-    with pytest.raises(CodeError, match="not a place to be read in. Valid: image, view"):
+    with pytest.raises(CodeError, match=r"not a place to be read in\. Valid: image, view"):
         CodeSpec.parse("k:categorical(3),recognised,read_in=mirror")
     with pytest.raises(ConfigError, match=r"game\.views names no.*category\.read_in=image"):
         plan.make_plan(plan.configured("infogan-views", ["views="], data="glyphs"), "cpu")
