@@ -119,6 +119,8 @@ def test_views_need_transformations_and_a_recognised_code():
         CodeSpec.parse("k:categorical(3),recognised,read_in=mirror")
     with pytest.raises(ConfigError, match=r"game\.views names no.*category\.read_in=image"):
         plan.make_plan(plan.configured("infogan-views", ["views="], data="glyphs"), "cpu")
+    with pytest.raises(CodeError, match="read_in needs a value; write it as read_in=view"):
+        CodeSpec.parse("k:categorical(3),recognised,read_in")
     line = "k:categorical(3),recognised,read_in=view"
     assert str(CodeSpec.parse(line)) == line
     assert CodeSpec.from_dict(CodeSpec.parse(line).to_dict()) == CodeSpec.parse(line)

@@ -225,7 +225,7 @@ def from_table(name: str, table: Mapping[str, Any]) -> Code:
             own[key] = float(value)
         elif value is not None and not isinstance(value, str):
             raise CodeError(
-                f"code {name!r}: {key} is a word, given {value!r}; write it in quotes, as {key} = 'label'."
+                f"code {name!r}: {key} is a word, given {value!r}; write it in quotes, as {key} = '{spelling.WORDS.get(key, 'label')}'."
             )
     if "kind" not in rest and rest:
         unknown = next(iter(rest))

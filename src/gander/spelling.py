@@ -22,6 +22,13 @@ BARE = {
     "recognised": 1.0,
     "self_label": 1.0,
 }  # what a setting without a value means
+WORDS = {
+    "fed": "concat",
+    "learns": "both",
+    "read_in": "view",
+    "scored": "profile",
+    "frequencies": "label",
+}  # an example of each setting that means nothing without one
 
 
 def parse(line: str, settings: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -76,6 +83,8 @@ def _parse_code(word: str, settings: Sequence[str]) -> tuple[str, dict[str, Any]
             table[key] = value if equals else True
         elif key in settings and equals:
             table[key] = value
+        elif key in WORDS and key in settings:
+            raise CodeError(f"code {name!r}: {key} needs a value; write it as {key}={WORDS[key]}.")
         else:
             raise CodeError(f"code {name!r}: {choose(key, (*KINDS, *settings), 'kind or setting')}")
     return name, table
