@@ -83,7 +83,7 @@ def _parse_code(word: str, settings: Sequence[str]) -> tuple[str, dict[str, Any]
             table[key] = value if equals else True
         elif key in settings and equals:
             table[key] = value
-        elif key in WORDS and key in settings:
+        elif key in WORDS:
             raise CodeError(f"code {name!r}: {key} needs a value; write it as {key}={WORDS[key]}.")
         else:
             raise CodeError(f"code {name!r}: {choose(key, (*KINDS, *settings), 'kind or setting')}")
