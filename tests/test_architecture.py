@@ -28,7 +28,7 @@ FLOORS = [
     {"sheets", "health", "metrics", "plan", "groups"},
     {"progress", "players", "positions", "report", "cautions", "comparison_page", "provenance"},
     {"evaluation", "best", "stepping", "centrality"},
-    {"appraisal", "pace", "mishaps", "selection"},
+    {"appraisal", "pace", "mishaps", "selection", "regrouping"},
     {"training", "sampling", "reading", "listing", "comparison"},
     {"explore", "bench"},
     {"forecast", "naming", "films", "chronicle", "editing", "lab"},

@@ -290,11 +290,17 @@ SETTLED = "weight/settled"
 
 
 def draw_views(
-    names: Collection[str], seed: int, stream: str, first: int, count: int, of: str
+    names: Collection[str], seed: int, stream: str, first: int, count: int, of: str, grow: int = 0
 ) -> dict[str, Tensor]:
-    """The numbers for views of the images at positions ``first …``, (count, n); ``of`` is "real" or "fake"."""
+    """The numbers for views of the images at positions ``first …``, (count, n); ``of`` is "real" or "fake".
+
+    Until position ``grow`` they grow in proportion, from 0, with which a view is the image itself.
+    """
     numbers = [_drawn(name, seed, f"{stream}/{VIEW[of]}", first, count) for name in names]
-    return {VIEW[of]: torch.cat(numbers, 1) if numbers else torch.zeros(count, 0)}
+    if not numbers:
+        return {VIEW[of]: torch.zeros(count, 0)}
+    grown = ((first + torch.arange(count)) / max(1, grow)).clamp(max=1).unsqueeze(1)
+    return {VIEW[of]: torch.cat(numbers, 1) * grown if grow else torch.cat(numbers, 1)}
 
 
 def viewed(

@@ -101,8 +101,7 @@ class Critic(nn.Module):
         self, images: Tensor, told: dict[str, Told], real: bool, trunk_feels: bool = True
     ) -> Verdict:
         """(B, C, H, W) and what is shown beside it. Without ``trunk_feels`` the recogniser's gradient stops at its head."""
-        look_at(self, real)
-        features = self.trunk(self.entry(images, told))
+        features = self.features(images, told, real)
         logit = self.judge(self._joined(features, told)).squeeze(1)
         for name, match in self.match.items():
             encoding, known = told[name]
@@ -111,6 +110,12 @@ class Critic(nn.Module):
             return Verdict(logit.float(), features[:, :0].float())
         params = self.reader(features if trunk_feels else features.detach())
         return Verdict(logit.float(), params.float())
+
+    def features(self, images: Tensor, told: dict[str, Told], real: bool) -> Tensor:
+        """What the trunk sees in (B, C, H, W), (B, F)."""
+        look_at(self, real)
+        features: Tensor = self.trunk(self.entry(images, told))
+        return features
 
     def _joined(self, features: Tensor, told: dict[str, Told]) -> Tensor:
         """What the judge looks at. A row that lacks its label shows zeros."""

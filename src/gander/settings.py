@@ -85,6 +85,9 @@ class GameSettings:
         "(codes with read_in=view), of `gander list augmentations`: "
         "such as leave those codes as they are, as rotate*1.7,shift",
     )
+    views_grow: int = setting(
+        0, "images over which views grow from the image itself to what they are; 0 is at once", 0
+    )
     self_label_from: int = setting(
         7_000, "images after which codes with self_label are learned from real images", 0
     )
@@ -109,6 +112,10 @@ class GameSettings:
         0,
         "images after which the recogniser settles codes with self_label on real images, when their classes have been found; 0 is never",
         0,
+    )
+    settle_regroup: bool = setting(
+        True,
+        "whether before that, where near images are asked, categories that are one class of images are joined and one that is two is parted",
     )
     settle_near: int = setting(
         10,

@@ -266,9 +266,13 @@ def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
     looks = augmentations.draw(names, seed, stream, first, count, choose)
     game, views = plan.config.game, augmentations.named(plan.config.game.views)
     if plan.spec.read_in_views:
-        looks |= augmentations.draw_views(views, seed, stream, first, count, "fake")
+        looks |= augmentations.draw_views(
+            views, seed, stream, first, count, "fake", game.views_grow
+        )
     if stream == "critic" and any(code.self_label for code in plan.spec.recognised):
-        looks |= augmentations.draw_views(views, seed, stream, first, count, "real")
+        looks |= augmentations.draw_views(
+            views, seed, stream, first, count, "real", game.views_grow
+        )
         looks[augmentations.WEIGHT] = rng.tensor(own_weights(game, first, count))
         if game.settle_from and game.settle_near:
             looks[near.ROWS] = torch.from_numpy(order(seed, first, count, len(plan.images)))

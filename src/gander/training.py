@@ -17,7 +17,17 @@ from types import FrameType
 
 import torch
 
-from gander import appraisal, health, mishaps, progress, provenance, report, runs, sheets
+from gander import (
+    appraisal,
+    health,
+    mishaps,
+    progress,
+    provenance,
+    regrouping,
+    report,
+    runs,
+    sheets,
+)
 from gander import best as keeping
 from gander.appraisal import Appraisal
 from gander.config import Config, differences
@@ -192,6 +202,8 @@ def _play(table: Table, deadline: float, pace: Pace) -> None:
         stepper(plan, players, tally) as take_step,
     ):
         while players.images_seen < total:
+            for told in regrouping.regroup(plan, players):
+                console.say(told)
             take_step()
             bar.advance(players.images_seen)
             change = pace.look(players)

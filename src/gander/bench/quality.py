@@ -229,6 +229,7 @@ def train(goal: Goal) -> dict[str, Any]:
     """One seed until its threshold, its time or its end; prints a line of JSON for every evaluation."""
     from gander.plan import configured, make_plan
     from gander.players import make_players
+    from gander.regrouping import regroup
     from gander.stepping import Tally, step
 
     settings: dict[str, int | str | None] = {"batch": goal.batch, "data.size": goal.size}
@@ -242,6 +243,7 @@ def train(goal: Goal) -> dict[str, Any]:
     examiner = Examiner(goal, plan)
     ended, reached = "", False
     while not ended:
+        regroup(plan, players)
         step(plan, players, tally)
         first = first if first is not None else watch.seconds()
         over = players.images_seen >= plan.config.training.images
