@@ -28,7 +28,8 @@ from gander.bench.facts import facts
 from gander.data import Column, Data
 from gander.plan import Plan, configured, make_plan
 from gander.players import Players, make_players, state
-from gander.stepping import Steps, Tally, step
+from gander.stepping import Steps, step
+from gander.tally import Tally
 
 BATCHES = (128, 256, 512, 1024, 2048, 4096)
 CHUNKS = 3

@@ -14,7 +14,8 @@ from gander.objectives import OBJECTIVES
 from gander.plan import adaptive
 from gander.players import make_players, state
 from gander.schedules import SCHEDULES
-from gander.stepping import Tally, step
+from gander.stepping import step
+from gander.tally import Tally
 from test_augmentations import some
 from test_game import FAMILY, deal, play
 

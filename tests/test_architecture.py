@@ -25,7 +25,7 @@ FLOORS = [
     {"study", "uncertainty", "contact", "graph", "memorising"},
     {"history"},
     {"charts"},
-    {"sheets", "health", "metrics", "plan", "groups"},
+    {"sheets", "health", "metrics", "plan", "groups", "tally"},
     {"progress", "players", "positions", "report", "cautions", "comparison_page", "provenance"},
     {"evaluation", "best", "stepping", "centrality"},
     {"appraisal", "pace", "mishaps", "selection", "regrouping"},

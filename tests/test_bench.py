@@ -21,6 +21,7 @@ from gander import bench, cli, config, stepping
 from gander.bench import Request, against, bound, ceilings, facts, playing, tutorial
 from gander.errors import TrainingFailed, UseError
 from gander.players import make_players
+from gander.tally import Tally
 
 CPU = torch.device("cpu")
 SHORT = ("--seconds", "0.01", "--sizes", "16", "--threads", "1")
@@ -85,7 +86,7 @@ def test_bytes_are_each_input_and_each_result_once(name):
 @pytest.mark.parametrize("preset", sorted(config.presets()))
 def test_the_flops_of_a_step_are_those_of_pytorch_s_own_counter(preset):
     plan = tiny.plan(preset, "r1=0")  # their counter fails at a gradient taken within a step
-    players, tally = make_players(plan), stepping.Tally()
+    players, tally = make_players(plan), Tally()
     ours = bound.settled(lambda: stepping.step(plan, players, tally))
     with FlopCounterMode(display=False) as theirs:
         stepping.step(plan, players, tally)
@@ -99,7 +100,7 @@ def test_the_flops_of_a_penalty_are_counted_by_the_rows_it_is_taken_on():
     flops = []
     for settings in (("r1=0",), ("r1=1", "penalty_share=0.5"), ("r1=1",)):
         plan = tiny.plan("cgan", *settings)
-        players, tally = make_players(plan), stepping.Tally()
+        players, tally = make_players(plan), Tally()
         counts = bound.settled(lambda p=plan, q=players, t=tally: stepping.step(p, q, t))
         assert not counts.foreign
         flops.append(counts.flops)

@@ -15,7 +15,8 @@ from gander.contrast import ONE, OTHER, WHICH, Contrast, parts
 from gander.errors import ConfigError
 from gander.players import make_players, state
 from gander.schedules import SCHEDULES, Turn, take_turns
-from gander.stepping import Steps, Tally, block, step
+from gander.stepping import Steps, block, step
+from gander.tally import Tally
 from test_game import SHAPE, deal, play
 from test_kinds import MEMBERS
 from test_schedules import MACHINE, assert_near, moved, slopes

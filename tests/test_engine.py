@@ -9,7 +9,8 @@ from gander.engine import check_weights, find_device
 from gander.errors import ConfigError, Diverged
 from gander.momentum import Momentum
 from gander.players import make_players, state
-from gander.stepping import Tally, batch_at, draws, step
+from gander.stepping import batch_at, draws, step
+from gander.tally import Tally
 
 
 @pytest.mark.parametrize("name", ["tpu", "", "cuda:99", "meta", "cpu0", "é", "cuda:-1", "cuda:x"])

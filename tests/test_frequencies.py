@@ -13,6 +13,7 @@ from gander.frequencies import HALFLIFE, Frequencies
 from gander.model import load
 from gander.players import make_players, model_of, restore, save
 from gander.runs import Run
+from gander.tally import Tally
 
 LINE = "noise:gaussian(3) k:categorical(4),recognised,frequencies=learned"
 
@@ -59,7 +60,7 @@ def test_classes_are_drawn_that_often_each_at_its_place(shares):
 def test_the_game_draws_balances_and_saves_what_was_learned(tmp_path):
     settings = ("category.frequencies=learned", "frequencies_from=0", "self_label_from=0")
     made = tiny.plan("infogan-selflabel", *settings)
-    players, tally = make_players(made), stepping.Tally()
+    players, tally = make_players(made), Tally()
     one = players.game.frequencies["category"]
     shares = torch.zeros(10)
     shares[3] = 1

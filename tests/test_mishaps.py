@@ -12,7 +12,8 @@ from gander import cli, mishaps, provenance, states, stepping, weights
 from gander.errors import Diverged, RunError, TrainingFailed, is_out_of_memory
 from gander.players import make_players
 from gander.runs import Run
-from gander.stepping import Steps, Tally
+from gander.stepping import Steps
+from gander.tally import Tally
 
 OFTEN = ("save_seconds=0", "log_images=32", "sample_images=100000")
 

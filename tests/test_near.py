@@ -10,6 +10,7 @@ from gander.errors import ConfigError
 from gander.near import Near, graph_of
 from gander.players import make_players, restore, save
 from gander.runs import Run
+from gander.tally import Tally
 
 SPEC = CodeSpec.parse(
     "noise:gaussian(2) k:categorical(3),recognised,self_label=1 c1:uniform,recognised,self_label=1"
@@ -71,7 +72,7 @@ def test_an_opinion_is_what_was_read_and_none_where_nothing_was(kind):
 def test_numbers_alone_settle_by_their_own_reading():
     settings = ("category.self_label=0", "c1.self_label=1", "settle_weight=2", *SETTLING)
     made = tiny.plan("infogan-selflabel", *settings)
-    players, tally = make_players(made), stepping.Tally()
+    players, tally = make_players(made), Tally()
     assert players.game.near is None
     for _ in range(4):
         stepping.step(made, players, tally)
@@ -141,15 +142,15 @@ def test_readings_are_saved_and_a_resumed_run_ends_in_the_same_bits(tmp_path):
     made = tiny.plan("infogan-selflabel", *SETTLING)
     whole, half = make_players(made), make_players(made)
     for _ in range(5):
-        stepping.step(made, whole, stepping.Tally())
+        stepping.step(made, whole, Tally())
     for _ in range(3):
-        stepping.step(made, half, stepping.Tally())
+        stepping.step(made, half, Tally())
     run = Run(tmp_path / "run")
     save(made, half, run)
     again = make_players(made)
     restore(again, run, lambda _: None)
     for _ in range(2):
-        stepping.step(made, again, stepping.Tally())
+        stepping.step(made, again, Tally())
     assert float(whole.game.near.read.amax()) > 0
     assert torch.equal(again.game.near.read, whole.game.near.read)
     assert tiny.same(again.game.critic.state_dict(), whole.game.critic.state_dict())

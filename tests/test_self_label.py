@@ -8,6 +8,7 @@ from gander import augmentations, config, plan, stepping
 from gander.codes import CodeSpec
 from gander.errors import CodeError, ConfigError
 from gander.players import make_players
+from gander.tally import Tally
 
 KINDS = ("categorical(4)", "binary(3)", "uniform(2)", "gaussian(2)", "circular(1)")
 ROWS = 8
@@ -110,7 +111,7 @@ def test_no_label_is_read():
         if not columns:
             images = type(made.images)(**{**vars(images), "label": None})
         again = plan.make_plan(made.config, "cpu", images)
-        players, tally = make_players(again), stepping.Tally()
+        players, tally = make_players(again), Tally()
         for _ in range(3):
             stepping.step(again, players, tally)
         assert tally.sums["self/category"] > 0

@@ -15,7 +15,8 @@ from gander.engine import Engine
 from gander.pace import Pace
 from gander.players import make_players, state
 from gander.runs import open_run
-from gander.stepping import Steps, Tally, block, step
+from gander.stepping import Steps, block, step
+from gander.tally import Tally
 
 WAYS = {
     "alternate": (),

@@ -13,7 +13,8 @@ from gander import rng, stepping
 from gander.players import average, make_players
 from gander.positions import momentum, rates
 from gander.runs import Run
-from gander.stepping import Tally, batch_at, draws, order, step
+from gander.stepping import batch_at, draws, order, step
+from gander.tally import Tally
 
 small = st.integers(1, 40)
 

@@ -17,7 +17,8 @@ from gander.plan import Plan, configured, make_plan
 from gander.players import make_players, state
 from gander.progress import duration
 from gander.settings import CHANGEABLE
-from gander.stepping import Tally, step
+from gander.stepping import step
+from gander.tally import Tally
 
 STEPS = 3
 

@@ -10,6 +10,9 @@ A recogniser is asked only about codes whose value is known: on a fake image all
 and InfoGAN are the same term with no branch. The recogniser of a given code learns from real images alone unless the code
 says ``learns = "both"``: taught on fakes as well, generator and recogniser can agree on a private language.
 
+A critic that is shown what is given may also be asked to tell a real image beside its own label from the same one beside another
+(``mismatched``): then what lies between two classes is worse than what is clearly one.
+
 A third player may stand beside the generator and not against it (``contrast``): both minimise γ·E[-log H(i | x̃, x̃')], where i is the one
 discovered code that the two images share.
 """
@@ -87,6 +90,8 @@ class Game:
     penalties: Mapping[str, float] = field(default_factory=dict)
     penalty_share: float = 1.0
     """On which share of each batch, its first rows, they are taken; batch norm then has those rows' statistics, so it is not quite the same mean."""
+    mismatched: float = 0.0
+    """Weight of telling a real image beside what is given of it from the same one beside what is given of another."""
     augment: Mapping[str, float] = field(default_factory=dict)
     adaptive: Adaptive | None = None
     views: Mapping[str, float] = field(default_factory=dict)
@@ -162,6 +167,7 @@ class Game:
         on_real = self.critic(real, told, real=True, trunk_feels=feels)
         self._notice(on_real, drawn)
         terms = {"critic": self.objective.critic(on_fake.logit, on_real.logit).mean()}
+        terms |= self._mismatched(real, told, on_real)
         if self.recogniser != "joint":
             read = self._read(on_fake, fake, told, drawn, feels)
             terms |= self._readings(read, values, on_real, known, drawn)
@@ -194,6 +200,7 @@ class Game:
         on_real = self.critic(real, fakes.told, real=True)
         self._notice(on_real, drawn)
         critic = {"critic": self.objective.critic(on_fake.logit, on_real.logit).mean()}
+        critic |= self._mismatched(real, fakes.told, on_real)
         critic |= self._penalties(real, fakes.told, fakes.images.detach())
         beside = on_real.logit.detach() if self.objective.paired else on_real.logit[:0]
         generator = {"generator": self.objective.generator(on_fake.logit, beside).mean()}
@@ -204,6 +211,18 @@ class Game:
             readings |= self._own(real, fakes.told, on_real, known, drawn)
             generator |= _tagged("draws", self.spec.recognition(read, fakes.values))
         return Together(critic, readings, generator, fakes, on_fake.logit, on_real.logit)
+
+    def _mismatched(self, real: Tensor, told: dict[str, Told], on_real: Verdict) -> Terms:
+        """A real image beside what is given of the next one is no better than a fake (Reed et al., 2016); where both are the same, nothing."""
+        if not self.mismatched:
+            return {}
+        other = {name: Told(*(part.roll(1, 0) for part in one)) for name, one in told.items()}
+        differ = [(one.encoding != other[name].encoding).any(1) for name, one in told.items()]
+        there = [(one.known * other[name].known > 0).any(1) for name, one in told.items()]
+        counts = torch.stack([a & b for a, b in zip(differ, there, strict=True)]).any(0)
+        beside = self.critic(real, other, real=True).logit
+        loss = self.objective.critic(beside, on_real.logit) * counts
+        return {"mismatched": self.mismatched * loss.mean()}
 
     def _penalties(self, real: Tensor, told: dict[str, Told], fake: Tensor) -> Terms:
         if self.penalties and self.penalty_share < 1:

@@ -19,7 +19,8 @@ from gander.errors import Diverged, TrainingFailed, UnwritableFile, is_out_of_me
 from gander.plan import Plan
 from gander.players import Players, make_players, restore
 from gander.runs import Run
-from gander.stepping import Tally, step
+from gander.stepping import step
+from gander.tally import Tally
 
 LOWER = 0.5
 """What every rate is multiplied with when a run that diverged goes back to its last good state."""

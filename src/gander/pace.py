@@ -16,7 +16,8 @@ import torch
 from gander.engine import cores
 from gander.plan import Plan
 from gander.players import Players
-from gander.stepping import Tally, step
+from gander.stepping import step
+from gander.tally import Tally
 
 FIRST = 3.0  # seconds of training before the first look: short runs are over before
 BETWEEN = 60.0  # seconds between looks

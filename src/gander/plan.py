@@ -53,6 +53,7 @@ class Plan:
             recogniser=game.recogniser,
             penalties=penalties,
             penalty_share=game.penalty_share,
+            mismatched=game.mismatched,
             augment=augmentations.named(game.augment),
             views=augmentations.named(game.views),
             sure=game.self_label_sure,
@@ -188,6 +189,11 @@ def check_spec(spec: CodeSpec, config: Config) -> None:
             f"game.contrast is {config.game.contrast:g}: two images share one of several discovered codes, and this "
             f"specification has {len(parts(spec))} ({found}); give it two or more, as "
             f"--set codes='noise:gaussian(62) c1:uniform,recognised=0.1 c2:uniform,recognised=0.1', or contrast=0."
+        )
+    if config.game.mismatched and not any(code.shown for code in spec.codes):
+        raise ConfigError(
+            f"game.mismatched is {config.game.mismatched:g}: real images are shown to the critic beside what is given of another, and no code "
+            f"is shown to it; show one, as --set label.shown=projection, or mismatched=0."
         )
     if config.game.settle_from and not any(code.self_label for code in spec.recognised):
         raise ConfigError(

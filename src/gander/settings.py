@@ -58,6 +58,11 @@ class GameSettings:
     r1: float = setting(0.0, "weight of the R1 penalty, ½|∇D|² on real images", 0)
     r2: float = setting(0.0, "weight of the R2 penalty, ½|∇D|² on generated images", 0)
     gradient: float = setting(0.0, "weight of the gradient penalty (|∇D| - 1)² in between", 0)
+    mismatched: float = setting(
+        0.0,
+        "weight of telling real images beside what is given of them from the same ones beside what is given of another; codes that are shown",
+        0,
+    )
     penalty_share: float = setting(
         1.0,
         "share of each batch on which penalties are taken; less is faster and noisier",
@@ -258,7 +263,14 @@ SETTINGS: dict[str, dict[str, dataclasses.Field[Any]]] = {
 }
 CHANGEABLE = frozenset(
     {f"optimiser.{name}" for name in SETTINGS["optimiser"] if name != "method"}
-    | {"game.r1", "game.r2", "game.gradient", "game.penalty_share", "training.images"}
+    | {
+        "game.r1",
+        "game.r2",
+        "game.gradient",
+        "game.mismatched",
+        "game.penalty_share",
+        "training.images",
+    }
     | {"game.augment", "game.augment_target", "game.augment_images"}
 )
 """Settings that may be others from some position on: no network and no order of images depends on them."""

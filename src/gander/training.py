@@ -38,7 +38,8 @@ from gander.plan import Plan, as_before, configured, make_plan
 from gander.players import Players, make_players, model_of, restore, save
 from gander.runs import Hold, Run
 from gander.settings import CHANGEABLE
-from gander.stepping import Steps, Tally, step
+from gander.stepping import Steps, step
+from gander.tally import Tally
 
 
 def train(

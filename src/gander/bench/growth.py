@@ -254,7 +254,8 @@ def grow(point: Point, began: float) -> dict[str, Any]:
     from gander import engine
     from gander.plan import configured, make_plan
     from gander.players import make_players
-    from gander.stepping import Tally, step
+    from gander.stepping import step
+    from gander.tally import Tally
 
     device = engine.find_device(point.device)
     if device.type == "cpu":  # a GPU's driver lays out more than it holds

@@ -63,7 +63,7 @@ def preset(
     """A preset as ``gander train`` plays it: recorded where the device can, threads chosen after the first step and now and then."""
     from gander import training
     from gander.pace import Pace
-    from gander.stepping import Tally
+    from gander.tally import Tally
 
     plan, players = fresh(name, request, data, size, precision)
     kept = ExitStack()
@@ -94,7 +94,8 @@ def by_itself(
     precision: str | None = None,
 ) -> Callable[[], None]:
     """One step of a preset after another on the processor, nothing recorded or tried: what can be counted."""
-    from gander.stepping import Tally, step
+    from gander.stepping import step
+    from gander.tally import Tally
 
     plan, players = fresh(name, replace(request, device="cpu"), data, size, precision)
     return partial(step, plan, players, Tally())

@@ -230,7 +230,8 @@ def train(goal: Goal) -> dict[str, Any]:
     from gander.plan import configured, make_plan
     from gander.players import make_players
     from gander.regrouping import regroup
-    from gander.stepping import Tally, step
+    from gander.stepping import step
+    from gander.tally import Tally
 
     settings: dict[str, int | str | None] = {"batch": goal.batch, "data.size": goal.size}
     settings |= {"precision": goal.precision, "threads": goal.threads}
