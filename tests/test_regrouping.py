@@ -9,6 +9,7 @@ import tiny
 from gander import regrouping
 from gander.players import make_players
 from gander.regrouping import Graph, Move, graph, least_cut, moves, shift
+from gander.runs import Run
 
 TWO_IN_ONE = ("category.size=4", "category.frequencies=learned", "frequencies_from=0")
 SETTLING = ("self_label_from=0", "settle_from=32", "settle_near_images=48")
@@ -164,6 +165,8 @@ def test_a_run_stopped_before_it_or_after_it_ends_in_the_same_bits(tmp_path, mon
     real = regrouping.shift
     monkeypatch.setattr(regrouping, "shift", lambda *a: (happened.append(1), real(*a))[1])
     whole = tiny.state(tiny.train(*asked, out=tmp_path / "whole", steps=6))
+    (line,) = Run(tmp_path / "whole").lines()
+    assert ["were one class of images" in told for told in line["regrouped"]] == [True]
     for stopped in (2, 4):
         out = tmp_path / f"stopped-{stopped}"
         tiny.train(*asked, out=out, steps=stopped)

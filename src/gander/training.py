@@ -148,6 +148,8 @@ class Table:
     """Real images that are not trained on, for a look at whether the critic knows those that are by heart."""
     tally: Tally = field(default_factory=Tally)
     """What the next report will be made of."""
+    regrouped: list[str] = field(default_factory=list)
+    """And what it tells of categories that were joined and parted."""
 
     @property
     def config(self) -> Config:
@@ -205,6 +207,7 @@ def _play(table: Table, deadline: float, pace: Pace) -> None:
         while players.images_seen < total:
             for told in regrouping.regroup(plan, players):
                 console.say(told)
+                table.regrouped.append(told)
             take_step()
             bar.advance(players.images_seen)
             change = pace.look(players)
@@ -284,6 +287,8 @@ def write_line(table: Table, before: float, bar: progress.Bar, board: progress.B
         "health": check.signs | adapted(players),
         "alarms": [alarm.name for alarm in check.alarms],
     }
+    if table.regrouped:
+        line["regrouped"], table.regrouped = table.regrouped, []
     table.run.append("log.jsonl", line)
     board.write(line)
     bar.show(line, check)
