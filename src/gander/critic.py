@@ -20,6 +20,7 @@ class Verdict(NamedTuple):
 
     logit: Tensor  # (B,)    how real
     params: Tensor  # (B, P)  what the recogniser reads in it
+    features: Tensor  # (B, F)  what the trunk saw
 
 
 class Reader(nn.Module):
@@ -102,20 +103,25 @@ class Critic(nn.Module):
     ) -> Verdict:
         """(B, C, H, W) and what is shown beside it. Without ``trunk_feels`` the recogniser's gradient stops at its head."""
         features = self.features(images, told, real)
-        logit = self.judge(self._joined(features, told)).squeeze(1)
-        for name, match in self.match.items():
-            encoding, known = told[name]
-            logit = logit + (features * match(encoding) * known).sum(1) * self.scale
+        logit = self.judged(features, told)
         if self.reader is None:
-            return Verdict(logit.float(), features[:, :0].float())
+            return Verdict(logit, features[:, :0].float(), features)
         params = self.reader(features if trunk_feels else features.detach())
-        return Verdict(logit.float(), params.float())
+        return Verdict(logit, params.float(), features)
 
     def features(self, images: Tensor, told: dict[str, Told], real: bool) -> Tensor:
         """What the trunk sees in (B, C, H, W), (B, F)."""
         look_at(self, real)
         features: Tensor = self.trunk(self.entry(images, told))
         return features
+
+    def judged(self, features: Tensor, told: dict[str, Told]) -> Tensor:
+        """How real what the trunk saw is, (B, F) -> (B,), beside what is shown behind it."""
+        logit: Tensor = self.judge(self._joined(features, told)).squeeze(1)
+        for name, match in self.match.items():
+            encoding, known = told[name]
+            logit = logit + (features * match(encoding) * known).sum(1) * self.scale
+        return logit.float()
 
     def _joined(self, features: Tensor, told: dict[str, Told]) -> Tensor:
         """What the judge looks at. A row that lacks its label shows zeros."""

@@ -220,7 +220,10 @@ class Game:
         differ = [(one.encoding != other[name].encoding).any(1) for name, one in told.items()]
         there = [(one.known * other[name].known > 0).any(1) for name, one in told.items()]
         counts = torch.stack([a & b for a, b in zip(differ, there, strict=True)]).any(0)
-        beside = self.critic(real, other, real=True).logit
+        if self.critic.entry.codes:
+            beside = self.critic(real, other, real=True).logit
+        else:  # the trunk has seen no label
+            beside = self.critic.judged(on_real.features, other)
         loss = self.objective.critic(beside, on_real.logit) * counts
         return {"mismatched": self.mismatched * loss.mean()}
 
