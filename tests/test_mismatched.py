@@ -39,7 +39,7 @@ def test_the_term_is_the_critic_s_loss_with_the_next_row_s_label_in_the_fake_s_p
     wanted = 0.5 * (game.objective.critic(other, own) * counts.flatten()).mean()
     found = game.critic_terms(real, known, drawn)
     torch.testing.assert_close(found["mismatched"], wanted)
-    plain, *_ = dealt(preset, f"objective={objective}")
+    plain, *_ = dealt(preset, "mismatched=0", f"objective={objective}")
     without = plain.critic_terms(real, known, drawn)
     torch.testing.assert_close(found["critic"], without["critic"])
     assert "mismatched" not in without
