@@ -124,3 +124,20 @@ def test_views_need_transformations_and_a_recognised_code():
     line = "k:categorical(3),recognised,read_in=view"
     assert str(CodeSpec.parse(line)) == line
     assert CodeSpec.from_dict(CodeSpec.parse(line).to_dict()) == CodeSpec.parse(line)
+
+
+def test_views_grow_from_the_image_itself():
+    names, place = {"rotate": 1.0, "shift": 1.0}, augmentations.VIEW["fake"]
+    whole = augmentations.draw_views(names, 3, "critic", 0, 60, "fake")[place]
+    grown = augmentations.draw_views(names, 3, "critic", 0, 60, "fake", grow=40)[place]
+    shares = (torch.arange(60) / 40).clamp(max=1).unsqueeze(1)
+    torch.testing.assert_close(grown, whole * shares)
+    later = augmentations.draw_views(names, 3, "critic", 25, 10, "fake", grow=40)[place]
+    assert torch.equal(later, grown[25:35])  # a function of position
+    made = tiny.plan("infogan-views", "views_grow=1000")
+    drawn = stepping.drawn(made, "critic", 500, 8)[place]
+    plain = stepping.drawn(tiny.plan("infogan-views"), "critic", 500, 8)[place]
+    torch.testing.assert_close(drawn, plain * ((500 + torch.arange(8)) / 1000).unsqueeze(1))
+    images = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    first = {place: grown[:1]}
+    torch.testing.assert_close(augmentations.viewed(names, images, first, "fake"), images)
