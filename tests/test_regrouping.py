@@ -185,3 +185,14 @@ def test_the_views_and_the_features_are_the_same_every_time():
     verdict = game.critic(plan.machine.images(plan.images.images[rows]), {}, real=True)
     again = game.critic.reader(plain)
     torch.testing.assert_close(again, verdict.params, rtol=1e-4, atol=1e-4)
+
+
+def test_a_category_read_in_doubt_is_not_taken_for_an_empty_one():
+    plan = tiny.plan("infogan-selflabel", *SETTLING, "self_label_sure=1")
+    game, code = make_players(plan).game, plan.spec.code("category")
+    game.critic.eval()
+    rows = torch.arange(20)
+    assert torch.equal(regrouping.sure(plan, game, code, 3, rows), rows)
+    assert len(regrouping.sure(plan, game, code, 3, rows[:0])) == 0
+    sure_of_all = tiny.plan("infogan-selflabel", *SETTLING, "self_label_sure=0")
+    assert torch.equal(regrouping.sure(sure_of_all, game, code, 3, rows), rows)

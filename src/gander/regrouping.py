@@ -169,7 +169,8 @@ def sure(plan: Plan, game: Game, code: Code, k: int, rows: Tensor) -> Tensor:
     if not len(rows):
         return rows
     said = plan.spec.split(game.critic.reader(features(plan, game, rows)))[code.name].softmax(1)
-    return rows[(said[:, k] > plan.config.game.self_label_sure).cpu()]
+    kept = rows[(said[:, k] > plan.config.game.self_label_sure).cpu()]
+    return kept if len(kept) > NEAR else rows  # a category read in doubt is not an empty one
 
 
 def features(plan: Plan, game: Game, rows: Tensor, look: int | None = None) -> Tensor:
