@@ -12,9 +12,9 @@ import gander
 
 SOURCE = Path(gander.__file__).parent
 FLOORS = [
-    {"errors", "rng", "headings", "strangers", "momentum", "following"},
+    {"errors", "rng", "headings", "strangers", "momentum", "following", "ranks"},
     {"kinds", "objectives", "penalties", "augmentations", "adaptive"},
-    {"spelling", "norms", "images", "filling", "settings"},
+    {"spelling", "norms", "images", "filling", "settings", "cluster"},
     {"code"},
     {"codes", "frequencies", "reels", "folders"},
     {"conditioning", "backbones", "near"},
@@ -29,10 +29,12 @@ FLOORS = [
     {"progress", "players", "positions", "report", "cautions", "comparison_page", "provenance"},
     {"evaluation", "best", "stepping", "centrality"},
     {"appraisal", "pace", "mishaps", "selection", "regrouping"},
+    {"rounds"},
+    {"attending"},
     {"training", "sampling", "reading", "listing", "comparison"},
     {"explore", "bench"},
     {"forecast", "naming", "films", "chronicle", "editing", "lab"},
-    {"exporting"},
+    {"exporting", "launching"},
     {"cli"},
     {"__main__", "__init__"},
 ]

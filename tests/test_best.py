@@ -12,7 +12,7 @@ import torch
 
 import gander
 import tiny
-from gander import appraisal, best, cli, evaluation, folders, health, history, rng, training
+from gander import appraisal, best, cli, evaluation, folders, health, history, rng, rounds, training
 from gander.errors import ConfigError, RunError
 from gander.evaluation import Evaluation
 from gander.players import make_players
@@ -168,7 +168,7 @@ def stopped_at(monkeypatch, module, name, when):
 
 
 PLACES = [
-    (training, "step", 3),
+    (rounds, "step", 3),
     (training, "save", 1),
     (training, "save", 2),
     (best, "keep", 2),
@@ -212,7 +212,7 @@ def copied(to):
 
 
 def test_an_evaluation_that_ctrl_c_put_off_is_made_on_resuming(tmp_path, monkeypatch, stub):
-    step = training.step
+    step = rounds.step
 
     def interrupted(plan, players, tally):
         step(plan, players, tally)
@@ -220,7 +220,7 @@ def test_an_evaluation_that_ctrl_c_put_off_is_made_on_resuming(tmp_path, monkeyp
             os.kill(os.getpid(), 2)
 
     with monkeypatch.context() as stopping:
-        stopping.setattr(training, "step", interrupted)
+        stopping.setattr(rounds, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             tiny.train("acgan-infogan", *BY, out=tmp_path / "run", steps=6)
     assert [x["images_seen"] for x in lines(tmp_path / "run")] == [32]

@@ -238,7 +238,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bits(stop, tmp_path, monkeypatc
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr("gander.training.step", stopping)
+        patch.setattr("gander.rounds.step", stopping)
         with pytest.raises(KeyboardInterrupt):
             tiny.train("infogan", *settings, out=run, steps=8)
     tiny.train("infogan", *settings, out=run, steps=8)

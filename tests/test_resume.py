@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import tiny
-from gander import cli, provenance, training, weights
+from gander import cli, provenance, rounds, training, weights
 from gander.errors import RunError, TrainingFailed
 from gander.runs import Run
 
@@ -116,7 +116,7 @@ def test_an_interrupted_command_saves_says_how_to_go_on_and_ends_in_the_same_bit
 def test_a_termination_request_inside_a_program_stops_after_the_step_and_saves(
     tmp_path, monkeypatch
 ):
-    step, done = training.step, []
+    step, done = rounds.step, []
 
     def interrupted(plan, players, tally):
         step(plan, players, tally)
@@ -124,7 +124,7 @@ def test_a_termination_request_inside_a_program_stops_after_the_step_and_saves(
         if len(done) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(training, "step", interrupted)
+    monkeypatch.setattr(rounds, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tiny.train("gan", out=tmp_path / "run", steps=8)
     assert tiny.state(tmp_path / "run")["images_seen"] == 3 * tiny.BATCH == done[-1]
@@ -225,14 +225,14 @@ def test_a_state_that_is_no_number_never_replaces_a_good_one(tmp_path, monkeypat
     """The terms of a step may still be finite when its gradient was not: the weights are looked at before they are saved."""
     run = tiny.train("gan", out=tmp_path / "run", steps=2)
     kept = {p: p.read_bytes() for p in run.rglob("*.safetensors")}
-    step = training.step
+    step = rounds.step
 
     def poisoned(plan, players, tally):
         step(plan, players, tally)
         with torch.no_grad():
             next(iter(players.game.critic.parameters())).view(-1)[0] = float("nan")
 
-    monkeypatch.setattr(training, "step", poisoned)
+    monkeypatch.setattr(rounds, "step", poisoned)
     with pytest.raises(TrainingFailed, match=r"'critic\.trunk"):
         tiny.train("gan", out=run, steps=3)
     assert {p: p.read_bytes() for p in run.rglob("*.safetensors")} == kept

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import tiny
-from gander import cli, images, runs, states, training, weights
+from gander import cli, images, rounds, runs, states, weights
 from gander.errors import DamagedFile, GanderError, RunError, TrainingFailed
 from gander.runs import Run
 
@@ -232,13 +232,13 @@ def test_a_directory_that_may_not_be_written_is_one_message(tmp_path):
 
 
 def test_a_lock_that_is_removed_alone_stops_nobody(tmp_path, monkeypatch):
-    step = training.step
+    step = rounds.step
 
     def removing(plan, players, tally):
         step(plan, players, tally)
         (tmp_path / "run" / ".lock").unlink(missing_ok=True)
 
-    monkeypatch.setattr(training, "step", removing)
+    monkeypatch.setattr(rounds, "step", removing)
     run = tiny.train("gan", *OFTEN, out=tmp_path / "run", steps=3)
     assert tiny.state(run)["images_seen"] == 48
 
@@ -247,7 +247,7 @@ def test_a_lock_that_is_removed_alone_stops_nobody(tmp_path, monkeypatch):
 def test_a_directory_that_vanishes_is_one_message_and_is_not_made_again(
     fate, tmp_path, monkeypatch
 ):
-    out, step = tmp_path / "run", training.step
+    out, step = tmp_path / "run", rounds.step
 
     def vanishing(plan, players, tally):
         step(plan, players, tally)
@@ -258,7 +258,7 @@ def test_a_directory_that_vanishes_is_one_message_and_is_not_made_again(
             if fate == "replaced":
                 out.mkdir()
 
-    monkeypatch.setattr(training, "step", vanishing)
+    monkeypatch.setattr(rounds, "step", vanishing)
     with pytest.raises(TrainingFailed, match=r"has gone: it was moved, removed or replaced"):
         tiny.train("gan", *OFTEN, out=out, steps=8)
     monkeypatch.undo()

@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from gander import ranks
 from gander.following import Following
 
 WINDOW = 256
@@ -53,7 +54,7 @@ class Adaptive(Following):
     @torch.no_grad()
     def move(self) -> None:
         """Moves the probability by all that was noticed since the last time; nothing was, then it stays."""
-        total, count = self.seen
+        total, count = ranks.all_reduce(self.seen)
         share = count / (count + WINDOW)
         self.sign.lerp_(total / count.clamp_min(1), share)
         step = (self.sign - self.target).sign() * count / self.images

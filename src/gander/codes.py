@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gander import rng, spelling
+from gander import ranks, rng, spelling
 from gander.code import CODE_KEYS, Code, Told, Values, cheats, from_table, resolved_by, spelled
 from gander.errors import CodeError, choose
 from gander.kinds import Categorical, Kind
@@ -203,13 +203,14 @@ class CodeSpec:
             shape = (-1,) + (1,) * (values.dim() - 1)
             values = torch.where(present.view(shape), values, fill)
         if code.scored == "profile":
-            return torch.where(present.any(), kind.profile(params, values, present), 0.0)
+            some = ranks.all_reduce(present.sum()) > 0
+            return torch.where(some, kind.profile(params, values, present), 0.0)
         if code.scored == "elementwise":
             loss = kind.elementwise(params, values)
         else:
             loss = -kind.posterior(params).log_prob(values)
         # where, not a product: a masked row's loss may be infinite, and 0 · inf is NaN
-        return torch.where(present, loss, 0.0).sum() / present.sum().clamp_min(1)
+        return ranks.ratio(torch.where(present, loss, 0.0).sum(), present.sum())
 
     def self_labelled(
         self, own: Values, viewed: Tensor, known: Values, weights: Tensor, sure: float
@@ -231,7 +232,7 @@ class CodeSpec:
                 rows = taken.view(-1, *[1] * (values.dim() - 1))
                 values = torch.where(rows, values, torch.full_like(values, kind.MISSING))
                 loss = self._misread(code, view[code.name], values, taken)
-                share = (weights * taken).mean()
+                share = ranks.mean(weights * taken)
                 terms[code.name] = code.recognised * code.self_label * share * loss
         return terms
 
@@ -249,7 +250,7 @@ class CodeSpec:
         return {
             code.name: code.recognised
             * code.self_label
-            * weights.mean()
+            * ranks.mean(weights)
             * code.resolved.imbalance(parts[code.name], weights > 0, shares.get(code.name))
             for code in self.recognised
             if code.self_label > 0 and code.resolved.discrete

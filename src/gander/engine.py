@@ -10,16 +10,22 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import socket
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from gander.errors import ConfigError, Diverged
+from gander import cluster
+from gander.errors import ConfigError, Diverged, ProcessLost, is_out_of_memory
 from gander.momentum import Momentum
+from gander.ranks import ALONE, Group
 
 CHANNELS_LAST = torch.channels_last
 Precision = Literal["fp32", "bf16"]
@@ -28,6 +34,102 @@ WARM_UP = 3
 LARGE = 32 << 20  # bytes; the largest threshold that glibc takes
 
 
+# ---------------------------------------------------------------------- processes
+WAITS = timedelta(hours=12)
+"""The others wait as long as the first one evaluates or makes a judge. One that has ended is noticed at once, by its closed connection."""
+
+
+@dataclass(frozen=True)
+class Processes(Group):
+    """Processes that were started together, connected."""
+
+    local: int = 0
+    """This one's number among those on its machine."""
+    beside: int = 1
+    """How many are on its machine."""
+    own: bool = True
+    """Whether the connection was made here and ends here."""
+
+    def add(self, tensor: Tensor) -> None:
+        with self._reaching():
+            dist.all_reduce(tensor)
+
+    def agree(self, *wishes: int) -> list[int]:
+        """Of each number the largest that any process names."""
+        said = torch.tensor(wishes)
+        with self._reaching():
+            dist.all_reduce(said, dist.ReduceOp.MAX)
+        return said.tolist()
+
+    def tell(self, content: bytes = b"") -> bytes:
+        """What the first process says, on every one."""
+        size = torch.tensor([len(content)])
+        with self._reaching():
+            dist.broadcast(size, 0)
+            held = torch.empty(int(size), dtype=torch.uint8)
+            if self.first and content:
+                held = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+            dist.broadcast(held, 0)
+        return held.numpy().tobytes()
+
+    def leave(self) -> None:
+        """Ends the connection, where it was made here."""
+        if self.own and dist.is_initialized():
+            dist.destroy_process_group()
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            raise ProcessLost(
+                f"process {self.rank} of {self.size} (they count from 0) cannot reach the others any more: one has ended, or its "
+                f"machine or the network between them"
+            ) from None
+
+
+def join() -> Group:
+    """Those who were started together with this process, once all are there; one alone where there are no others.
+
+    A process group that is there already is taken as it is. Raises ``ConfigError``.
+    """
+    if dist.is_available() and dist.is_initialized():
+        return _among(own=False)
+    place = cluster.place(os.environ)
+    if place is None or place.size == 1:
+        return ALONE
+    os.environ |= {
+        "RANK": str(place.rank),
+        "WORLD_SIZE": str(place.size),
+        "MASTER_ADDR": place.address,
+        "MASTER_PORT": str(place.port),
+    }
+    cuda = torch.cuda.is_available() and dist.is_nccl_available()
+    try:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=WAITS)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"process {place.rank} of {place.size} cannot connect to the first at {place.address}, port {place.port}: "
+            f"{str(error).splitlines()[0]}"
+        ) from None
+    return _among(own=True)
+
+
+def _among(own: bool) -> Group:
+    """This process among all, and among those on its machine, which are told by its name."""
+    rank, size = dist.get_rank(), dist.get_world_size()
+    if size == 1:
+        return ALONE
+    named = torch.zeros(size, dtype=torch.int64)
+    named[rank] = 1 + zlib.crc32(socket.gethostname().encode())
+    dist.all_reduce(named)
+    here = (named == named[rank]).nonzero().flatten().tolist()
+    return Processes(rank, size, here.index(rank), len(here), own)
+
+
+# ---------------------------------------------------------------------- one machine
 @dataclass(frozen=True)
 class Engine:
     """Where and how the networks run."""
@@ -35,6 +137,8 @@ class Engine:
     device: torch.device
     precision: Precision
     threads: int
+    group: Group = ALONE
+    """The processes over which each batch is spread."""
 
     @property
     def records(self) -> bool:
@@ -52,7 +156,9 @@ class Engine:
     def description(self) -> str:
         """As in "cpu, bf16, 2 threads"."""
         threads = f", {self.threads} thread{'s' * (self.threads > 1)}"
-        return f"{self.device_name}, {self.precision}{threads * (self.device.type != 'cuda')}"
+        processes = f", {self.group.size} processes" if self.group.size > 1 else ""
+        of_cpu = threads * (self.device.type != "cuda")
+        return f"{self.device_name}, {self.precision}{of_cpu}{processes}"
 
     def place(self, network: nn.Module) -> nn.Module:
         """A network on this device, in the memory layout its convolutions like."""
@@ -162,7 +268,9 @@ class Engine:
         self._put_back(before, state())
         if graph is None:
             return body
-        with torch.cuda.graph(graph):
+        # what watches over the exchange with other processes asks the device for its state meanwhile
+        mode = "global" if self.group.size == 1 else "thread_local"
+        with torch.cuda.graph(graph, capture_error_mode=mode):
             body()
         replay: Callable[[], None] = graph.replay
         return replay
@@ -189,17 +297,73 @@ class Engine:
             one.zero_grad(set_to_none=True)
         loss = torch.stack(list(terms.values())).sum()
         torch.autograd.backward(loss, inputs=moved)
-        for one in stepping:
+        self.move(*stepping)
+
+    def move(self, *optimisers: torch.optim.Optimizer) -> None:
+        """One step of each along the gradients that are there: their mean over the processes."""
+        self.average(p for one in optimisers for group in one.param_groups for p in group["params"])
+        for one in optimisers:
             one.step()
 
+    @torch.no_grad()
+    def average(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Makes each gradient its mean over the processes, exchanged in flat buckets.
 
-def start(device: str | None, precision: str, threads: int, deterministic: bool = False) -> Engine:
+        Afterwards, not while walking back: a wrapper that does it then must know which parameters a loss reaches, and here it is
+        now the critic's, now the generator's through the critic.
+        """
+        if self.group.size == 1:
+            return
+        slopes = [p.grad for p in parameters if p.grad is not None]
+        for bucket in _buckets(slopes):
+            flat = torch.cat([slope.flatten() for slope in bucket])
+            self.group.add(flat)
+            flat.div_(self.group.size)
+            parts = torch.split(flat, [slope.numel() for slope in bucket])
+            for slope, part in zip(bucket, parts, strict=True):
+                slope.copy_(part.view_as(slope))
+
+
+BUCKET = 32 << 20
+"""Bytes of gradients exchanged at once; fewer and larger messages waste less time on setting out."""
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Tensors of one type in their order, as many as fit."""
+    bucket: list[Tensor] = []
+    for tensor in tensors:
+        size = sum(each.nbytes for each in bucket) + tensor.nbytes
+        if bucket and (size > BUCKET or tensor.dtype != bucket[0].dtype):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
+
+
+def start(
+    device: str | None,
+    precision: str,
+    threads: int,
+    deterministic: bool = False,
+    group: Group = ALONE,
+) -> Engine:
     """An engine for this machine; settings left to it ("auto", 0) are decided here.
+
+    Of several processes on a machine each has a GPU and a share of the cores of its own.
 
     ``deterministic`` refuses kernels that sum in no fixed order: a run on a GPU then repeats to the bit as one on a processor does.
     """
     place = find_device(device)
-    threads = threads or cores()
+    if isinstance(group, Processes) and device in (None, "auto", "cuda") and place.type == "cuda":
+        if group.beside > torch.cuda.device_count():
+            raise ConfigError(
+                f"{group.beside} processes on this machine and {torch.cuda.device_count()} GPUs; start one for each, or give "
+                f"--device cpu."
+            )
+        place = torch.device("cuda", group.local % torch.cuda.device_count())
+        torch.cuda.set_device(place)
+    threads = threads or max(1, cores() // (group.beside if isinstance(group, Processes) else 1))
     torch.set_num_threads(threads)
     keep_memory()
     if place.type == "cuda":
@@ -208,7 +372,7 @@ def start(device: str | None, precision: str, threads: int, deterministic: bool 
         torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.benchmark = not deterministic
     wants_bf16 = precision == "bf16" or (precision == "auto" and has_bf16(place))
-    return Engine(place, "bf16" if wants_bf16 else "fp32", threads)
+    return Engine(place, "bf16" if wants_bf16 else "fp32", threads, group)
 
 
 def cores() -> int:

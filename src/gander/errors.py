@@ -9,6 +9,7 @@ GanderError            everything raised on purpose; its text is for the user
 │       ├── DamagedFile     a file whose content is not what was written
 │       └── UnwritableFile  a place that takes no file: a full disk, a folder that is gone or may not be written
 └── TrainingFailed     a run that went wrong while running (exit code 1)
+    ├── ProcessLost    another process of the same run has ended
     └── Diverged       a term or a weight of it became something else than a number
 
 A message names what was given, what is valid, and what to do.
@@ -64,6 +65,10 @@ class UnwritableFile(RunError):
 
 class TrainingFailed(GanderError):
     """A run that went wrong while running; its last good state is kept."""
+
+
+class ProcessLost(TrainingFailed):
+    """Another process of the same run has ended, or cannot be reached any more."""
 
 
 class Diverged(TrainingFailed):

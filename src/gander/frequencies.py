@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from gander import rng
+from gander import ranks, rng
 from gander.code import LEARNED, Code, Values
 from gander.following import Following
 from gander.kinds import Categorical
@@ -62,10 +62,11 @@ class Frequencies(Following):
     @torch.no_grad()
     def move(self) -> None:
         """Follows what was noticed since the last time; nothing was, then they stay."""
-        many = self.read[-1]
+        read = ranks.all_reduce(self.read)
+        many = read[-1]
         self.count.add_(many.to(torch.int64))
         share = torch.where(self.count > self.begin, 1 - torch.exp2(-many / HALFLIFE), 0.0)
-        mean = self.read[:-1] / many.clamp_min(1)
+        mean = read[:-1] / many.clamp_min(1)
         self.shares.lerp_(mean, share)
         self.shares.div_(self.shares.sum())
         self.read.zero_()

@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from gander import augmentations
+from gander import augmentations, ranks
 from gander.adaptive import Adaptive
 from gander.code import Code, Told, Values
 from gander.codes import CodeSpec
@@ -89,7 +89,7 @@ class Game:
     recogniser: Recogniser = "critic"
     penalties: Mapping[str, float] = field(default_factory=dict)
     penalty_share: float = 1.0
-    """On which share of each batch, its first rows, they are taken; batch norm then has those rows' statistics, so it is not quite the same mean."""
+    """On which share of each batch, rows that lie evenly in it, they are taken; batch norm then has those rows' statistics, so it is not quite the same mean."""
     mismatched: float = 0.0
     """Weight of telling a real image beside what is given of it from the same one beside what is given of another."""
     augment: Mapping[str, float] = field(default_factory=dict)
@@ -216,7 +216,7 @@ class Game:
         """A real image beside what is given of the next one is no better than a fake (Reed et al., 2016); where both are the same, nothing."""
         if not self.mismatched:
             return {}
-        other = {name: Told(*(part.roll(1, 0) for part in one)) for name, one in told.items()}
+        other = {name: Told(*(ranks.next_rows(part) for part in one)) for name, one in told.items()}
         differ = [(one.encoding != other[name].encoding).any(1) for name, one in told.items()]
         there = [(one.known * other[name].known > 0).any(1) for name, one in told.items()]
         counts = torch.stack([a & b for a, b in zip(differ, there, strict=True)]).any(0)
@@ -229,10 +229,12 @@ class Game:
 
     def _penalties(self, real: Tensor, told: dict[str, Told], fake: Tensor) -> Terms:
         if self.penalties and self.penalty_share < 1:
+            whole = ranks.group().size * len(real)
             # two at least: batch norm has no statistics of one
-            few = min(len(real), max(2, round(self.penalty_share * len(real))))
-            real, fake = real[:few], fake[:few]
-            told = {name: Told(*(each[:few] for each in one)) for name, one in told.items()}
+            few = ranks.spread(max(2, round(self.penalty_share * whole)), len(real))
+            if few is not None:
+                real, fake = real[few], fake[few]
+                told = {name: Told(*(each[few] for each in one)) for name, one in told.items()}
         return {
             f"penalty/{name}": weight
             * PENALTIES[name](

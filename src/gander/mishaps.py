@@ -15,7 +15,7 @@ import torch
 
 from gander import best as keeping
 from gander import states
-from gander.errors import Diverged, TrainingFailed, UnwritableFile, is_out_of_memory
+from gander.errors import Diverged, ProcessLost, TrainingFailed, UnwritableFile, is_out_of_memory
 from gander.plan import Plan
 from gander.players import Players, make_players, restore
 from gander.runs import Run
@@ -35,6 +35,12 @@ def answered(plan: Plan, run: Run) -> Iterator[None]:
     except Diverged as error:
         seen = states.position(run)
         raise Diverged(f"{error}. {_kept(seen, run)} {_go_on(seen, plan)}") from None
+    except ProcessLost as error:
+        seen = states.position(run)
+        again = "begins again" if seen is None else "goes on from there"
+        raise ProcessLost(
+            f"{error}. {_kept(seen, run)} The same command {again}, with as many processes or another number of them."
+        ) from None
     except UnwritableFile as error:
         raise TrainingFailed(
             f"{str(error).rstrip('.')}. {_kept(states.position(run), run)}"
@@ -106,7 +112,8 @@ def begin_again(plan: Plan, players: Players, run: Run) -> None:
 def _too_large(plan: Plan) -> str:
     """How large the batch was, and which one was tried and found to fit."""
     batch = plan.config.training.batch
-    fits = batch_that_fits(plan)
+    # among several processes nobody can try alone
+    fits = batch_that_fits(plan) if plan.machine.group.size == 1 else None
     advice = (
         "Use smaller networks (--set width=16), smaller images (--set size=32) or another machine."
     )

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gander import rng
+from gander import ranks, rng
 from gander.code import Code
 from gander.codes import CodeSpec
 from gander.following import Following
@@ -71,7 +71,12 @@ class Near(Following):
         """Takes note of what the recogniser says, (B, P), of the images in those rows (B,)."""
         said = self.spec.split(params.float())
         beliefs = [code.resolved.belief(said[code.name]) for code in heard(self.spec)]
-        self.read.index_copy_(0, rows, torch.cat(beliefs, 1).to(self.read.dtype))
+        read = torch.cat(beliefs, 1)
+        if ranks.group().size > 1:  # what everyone has read
+            # as doubles, which hold the number of any image
+            everyone = ranks.all_gather(torch.cat([rows.unsqueeze(1).double(), read], 1))
+            rows, read = everyone[..., 0].flatten().to(torch.int64), everyone[..., 1:].flatten(0, 1)
+        self.read.index_copy_(0, rows, read.to(self.read.dtype))
 
     @torch.no_grad()
     def opinion(self, rows: Tensor) -> dict[str, Tensor]:

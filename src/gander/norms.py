@@ -1,4 +1,4 @@
-"""Normalisations the players need: two that PyTorch does not have, and one put on layers of a network."""
+"""Layers that look at a whole batch: normalisations and dropout, right also where a batch is spread over processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+
+from gander import ranks
 
 
 class ConditionalNorm(nn.Module):
@@ -27,15 +29,13 @@ class ConditionalNorm(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         norm = self.norm
         plain = self.steer is None
-        normal = nn.functional.batch_norm(
+        assert norm.running_mean is not None and norm.running_var is not None
+        normal = batch_norm(
             x,
-            norm.running_mean,
-            norm.running_var,
-            self.gain if plain else None,
-            self.offset if plain else None,
-            training=self.training,
-            momentum=norm.momentum or 0.0,
-            eps=norm.eps,
+            (norm.running_mean, norm.running_var),
+            (self.gain, self.offset) if plain else (None, None),
+            self.training,
+            norm.eps,
         )
         if self.steer is None:
             return normal
@@ -65,15 +65,47 @@ class SplitNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         domain = "real" if self.real else "fake"
-        return nn.functional.batch_norm(
-            x,
-            self.get_buffer(f"{domain}_mean"),
-            self.get_buffer(f"{domain}_var"),
-            self.gain,
-            self.offset,
-            training=self.training,
-            eps=self.eps,
-        )
+        running = self.get_buffer(f"{domain}_mean"), self.get_buffer(f"{domain}_var")
+        return batch_norm(x, running, (self.gain, self.offset), self.training, self.eps)
+
+
+def batch_norm(
+    x: Tensor,
+    running: tuple[Tensor, Tensor],
+    affine: tuple[Tensor | None, Tensor | None],
+    training: bool,
+    eps: float,
+    momentum: float = 0.1,
+) -> Tensor:
+    """PyTorch's, with the statistics of a batch that is spread over processes where it is: (B, F, …) -> the same shape.
+
+    One exchange each time it is computed: the means and the spreads of all are put together (Chan et al., 1979).
+    """
+    if not training or ranks.group().size == 1:
+        return nn.functional.batch_norm(x, *running, *affine, training, momentum, eps)
+    across = [0, *range(2, x.dim())]
+    shape = (1, -1, *[1] * (x.dim() - 2))
+    exact = x if x.dtype == torch.float64 else x.float()
+    own = exact.mean(across)
+    spread = (exact - own.view(shape)).square().sum(across)
+    # a process may hold no row of those that are looked at
+    count = exact.new_full((1,), x.numel() / max(1, x.shape[1]))
+    own = torch.where(count > 0, own, torch.zeros_like(own))
+    several = ranks.all_gather(torch.cat([count, own, spread]))
+    counts, means, spreads = several[:, :1], several[:, 1 : 1 + len(own)], several[:, -len(own) :]
+    total = counts.sum()
+    mean = (counts * means).sum(0) / total
+    variance = (spreads + counts * (means - mean).square()).sum(0) / total
+    with torch.no_grad():
+        running[0].lerp_(mean.to(running[0].dtype), momentum)
+        unbiased = variance * (total / (total - 1).clamp_min(1))
+        running[1].lerp_(unbiased.to(running[1].dtype), momentum)
+    normal = (exact - mean.view(shape)) * (variance + eps).rsqrt().view(shape)
+    gain, offset = affine
+    if gain is not None and offset is not None:
+        normal = torch.addcmul(offset.view(shape), normal, gain.view(shape))
+    same: Tensor = normal.to(x.dtype)
+    return same
 
 
 def look_at(network: nn.Module, real: bool) -> None:
@@ -88,3 +120,29 @@ def spectral(modules: Iterable[nn.Module]) -> None:
     for module in modules:
         if isinstance(module, nn.Linear | nn.Conv2d):
             spectral_norm(module)
+
+
+class Dropout(nn.Dropout):
+    """PyTorch's; of a batch that is spread over processes what is dropped is what one process would have dropped."""
+
+    MAPS = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or ranks.group().size == 1 or not self.p:
+            drop = nn.functional.dropout2d if self.MAPS else nn.functional.dropout
+            return drop(x, self.p, self.training, self.inplace)
+        shape = (*x.shape[1:2], *[1] * (x.dim() - 2)) if self.MAPS else x.shape[1:]
+        last = x.dim() == 4 and not self.MAPS and x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+
+        def kept(rows: int) -> Tensor:
+            noise = torch.empty(rows, *shape, dtype=x.dtype, device=x.device, memory_format=layout)
+            return noise.bernoulli_(1 - self.p).div_(1 - self.p)
+
+        return x * ranks.drawn(kept, len(x))
+
+
+class Dropout2d(Dropout):
+    """The same of whole maps."""
+
+    MAPS = True

@@ -43,7 +43,8 @@ class Pace:
         training = self.plan.config.training
         on_cpu = self.plan.machine.device.type == "cpu"
         self.fixed = self.fixed or bool(training.threads) or training.deterministic or not on_cpu
-        self.fixed = self.fixed or cores() == 1
+        # several processes would have to try the same at the same time
+        self.fixed = self.fixed or cores() == 1 or self.plan.machine.group.size > 1
         if on_cpu:
             torch.set_num_threads(self.threads)
 

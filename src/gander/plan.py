@@ -21,6 +21,7 @@ from gander.model import LARGEST_INPUT, Card
 from gander.near import Near, heard
 from gander.objectives import OBJECTIVES
 from gander.penalties import PENALTIES
+from gander.ranks import ALONE, Group
 from gander.runs import Run
 from gander.settings import DataSettings, TrainingSettings
 
@@ -105,13 +106,16 @@ def loaded(asked: DataSettings) -> Data:
     )
 
 
-def make_plan(config: Config, device: str | None = None, images: Data | None = None) -> Plan:
+def make_plan(
+    config: Config, device: str | None = None, images: Data | None = None, group: Group = ALONE
+) -> Plan:
     """The handshake of configuration, data and machine: everything that can be wrong is found here.
 
-    ``images`` are those of ``config.data`` where they are at hand already.
+    ``images`` are those of ``config.data`` where they are at hand already; each batch is spread over the processes of ``group``.
     """
     asked = config.data
-    machine = started(config.training, device)
+    check_batch(config, group)
+    machine = started(config.training, device, group)
     if images is None:
         images = loaded(asked)
         loaded.cache_clear()  # they may change before the next command
@@ -149,9 +153,26 @@ def make_plan(config: Config, device: str | None = None, images: Data | None = N
     return Plan(replace(config, training=training), images, spec, card, machine)
 
 
-def started(asked: TrainingSettings, device: str | None) -> Engine:
+def check_batch(config: Config, group: Group) -> None:
+    """Refuses a batch of which the processes cannot have as many images each. Raises ``ConfigError``."""
+    batch, size = config.training.batch, group.size
+    if size > 1 and (batch % size or batch < 2 * size):
+        fits = max(2 * size, batch // size * size)
+        raise ConfigError(
+            f"training.batch is {batch}, and {size} processes train: each takes as many of its images, two at least. Use "
+            f"--set batch={fits}, or another number of processes."
+        )
+    taken = round(config.game.penalty_share * batch)
+    if size > 1 and taken < size:
+        raise ConfigError(
+            f"game.penalty_share is {config.game.penalty_share:g}, {taken} of a batch of {batch} images, and {size} processes train: "
+            f"each needs one. Use a larger share, as --set penalty_share={size / batch:g}."
+        )
+
+
+def started(asked: TrainingSettings, device: str | None, group: Group = ALONE) -> Engine:
     """The engine that these settings ask for."""
-    return engine.start(device, asked.precision, asked.threads, asked.deterministic)
+    return engine.start(device, asked.precision, asked.threads, asked.deterministic, group)
 
 
 def settled(asked: TrainingSettings, machine: Engine) -> TrainingSettings:
@@ -171,7 +192,7 @@ def as_before(plan: Plan, config: Config, run: Run, device: str | None) -> Plan:
     old, asked = run.read_config().training, config.training
     precision = old.precision if asked.precision == "auto" else asked.precision
     wanted = replace(asked, precision=precision, threads=asked.threads or old.threads)
-    machine = started(wanted, device)
+    machine = started(wanted, device, plan.machine.group)
     training = settled(wanted, machine)
     return replace(plan, config=replace(plan.config, training=training), machine=machine)
 

@@ -111,10 +111,17 @@ def save(
     for who, network in players.networks.items():
         if who != "contrast":  # nobody draws or reads with it
             weights.write(run.weights_file(who), network.state_dict(), facts)
-    threads, scale = torch.get_num_threads(), plan.rate_scale
-    position: dict[str, Any] = {"images_seen": seen, "threads": threads, "rate_scale": scale}
-    position |= {"tally": dict(tally)}
-    states.write(run, tensors, position, plan.config.report.keep_states)
+    states.write(run, tensors, position(plan, players, tally), plan.config.report.keep_states)
+
+
+def position(plan: Plan, players: Players, tally: Mapping[str, Any]) -> dict[str, Any]:
+    """What a saved state says besides its tensors."""
+    return {
+        "images_seen": players.images_seen,
+        "threads": torch.get_num_threads(),
+        "rate_scale": plan.rate_scale,
+        "tally": dict(tally),
+    }
 
 
 class Restored(NamedTuple):
@@ -135,29 +142,53 @@ def restore(players: Players, run: Run, say: states.Say) -> Restored:
     saved = states.read(run, say)
     if saved is None:
         return Restored()
-    tensors, facts = saved
     try:
-        for who, network in players.networks.items():
-            network.load_state_dict(_under(tensors, f"{who}."))
-        for who, optimiser in players.optimisers.items():
-            parameters = [p for group in optimiser.param_groups for p in group["params"]]
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in _under(tensors, f"optimiser.{who}.").items():
-                number, _, kind = name.partition(".")
-                moments.setdefault(int(number), {})[kind] = (
-                    tensor if kind == "step" else _laid_like(parameters[int(number)], tensor)
-                )
-            optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-        for who, one in players.game.following.items():
-            one.load(_under(tensors, f"{who}."))
-        players.images_seen = int(facts["images_seen"])
-        threads, scale = int(facts.get("threads", 0)), float(facts.get("rate_scale", 1.0))
-        return Restored(threads, scale, facts.get("tally"))
+        return put_back(players, *saved)
     except (RuntimeError, KeyError, IndexError, ValueError, TypeError, OverflowError) as error:
         first = str(error).splitlines()[0]
         raise RunError(
             f"{run.state_file} does not fit this run ({first}); move it away to begin again."
         ) from None
+
+
+def put_back(players: Players, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Restored:
+    """Makes the players what a state says. Raises all sorts of errors for one that is not theirs."""
+    for who, network in players.networks.items():
+        network.load_state_dict(_under(tensors, f"{who}."))
+    for who, optimiser in players.optimisers.items():
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under(tensors, f"optimiser.{who}.").items():
+            number, _, kind = name.partition(".")
+            moments.setdefault(int(number), {})[kind] = (
+                tensor if kind == "step" else _laid_like(parameters[int(number)], tensor)
+            )
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    for who, one in players.game.following.items():
+        one.load(_under(tensors, f"{who}."))
+    players.images_seen = int(facts["images_seen"])
+    threads, scale = int(facts.get("threads", 0)), float(facts.get("rate_scale", 1.0))
+    return Restored(threads, scale, facts.get("tally"))
+
+
+@torch.no_grad()
+def spread(plan: Plan, players: Players, tally: Mapping[str, Any]) -> Restored:
+    """Makes the players of every process those of the first; what comes with them, on each the same."""
+    group, told = plan.machine.group, b""
+    if group.size == 1:
+        return Restored()
+    if group.first:
+        told = weights.packed(state(players), position(plan, players, tally))
+    tensors, facts = weights.unpacked(group.tell(told))
+    if group.first:
+        return Restored(int(facts["threads"]), float(facts["rate_scale"]), facts["tally"])
+    here = state(players)
+    if here.keys() != tensors.keys():  # no step was taken yet, or it begins anew
+        return put_back(players, tensors, facts)
+    for name, tensor in here.items():  # in place, where a recorded iteration looks for it
+        tensor.copy_(tensors[name])
+    players.images_seen = int(facts["images_seen"])
+    return Restored(int(facts["threads"]), float(facts["rate_scale"]), facts["tally"])
 
 
 def _laid_like(parameter: Tensor, moment: Tensor) -> Tensor:

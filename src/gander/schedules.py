@@ -88,8 +88,7 @@ def _one_stage(game: Game, machine: Engine, optimisers: dict[str, Optimizer], tu
         both = game.terms_together(turn.real, turn.known, turn.draws("critic"))
         both.generator.update(_contrast(game, turn))
     part_gradients(game, both, rescale=not machine.records)
-    for player in (optimisers["critic"], optimisers["generator"], *_beside(optimisers, turn)):
-        player.step()
+    machine.move(optimisers["critic"], optimisers["generator"], *_beside(optimisers, turn))
     return both.critic | both.readings | both.generator
 
 
@@ -102,8 +101,7 @@ def _entangled(game: Game, machine: Engine, optimisers: dict[str, Optimizer], tu
     critic = _sum({**both.critic, **both.readings})
     torch.autograd.backward(critic, inputs=list(game.critic.parameters()), retain_graph=True)
     torch.autograd.backward(_sum(both.generator), inputs=players)
-    optimisers["critic"].step()
-    optimisers["generator"].step()
+    machine.move(optimisers["critic"], optimisers["generator"])
     return both.critic | both.readings | both.generator
 
 

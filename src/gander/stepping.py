@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gander import augmentations, contrast, frequencies, near, rng
+from gander import augmentations, contrast, frequencies, near, ranks, rng
 from gander.code import Values
 from gander.config import Config
 from gander.plan import Plan
@@ -67,7 +67,15 @@ class Dealt(Protocol):
 
 
 def iterate(plan: Plan, players: Players, tally: Tally, dealt: Dealt) -> None:
-    """One iteration on the device: no look at a value, no number from the host but what is dealt."""
+    """One iteration on the device: no look at a value, no number from the host but what is dealt.
+
+    Of several processes each is dealt its own rows of every batch, and all of them must take it.
+    """
+    with ranks.playing(plan.machine.group):
+        _iterate(plan, players, tally, dealt)
+
+
+def _iterate(plan: Plan, players: Players, tally: Tally, dealt: Dealt) -> None:
     config, game, machine = plan.config, players.game, plan.machine
     for name, rate in dealt.rates().items():
         machine.set_rate(players.optimisers[name], rate, dealt.momentum())
@@ -148,10 +156,18 @@ class Single:
 
 def batch_at(plan: Plan, first: int) -> tuple[Tensor, Values]:
     """The images at positions ``first …`` of the endless shuffled sequence, and their given codes."""
-    training = plan.config.training
-    rows = torch.from_numpy(order(training.seed, first, training.batch, len(plan.images)))
+    mine = own_rows(plan)
+    found = order(plan.config.training.seed, first + mine.start, len(mine), len(plan.images))
+    rows = torch.from_numpy(found)
     real = plan.machine.images(plan.images.images[rows])
     return real, plan.machine.values(known_of(plan, rows))
+
+
+def own_rows(plan: Plan) -> range:
+    """Which rows of every batch are this process'."""
+    group = plan.machine.group
+    each = plan.config.training.batch // group.size
+    return range(group.rank * each, (group.rank + 1) * each)
 
 
 def known_of(plan: Plan, rows: Tensor) -> Values:
@@ -184,8 +200,9 @@ def order(seed: int, first: int, count: int, size: int) -> np.ndarray:
 
 
 def draws(plan: Plan, stream: str, first: int) -> Values:
-    """All that is drawn for the images at positions ``first …`` of one batch, on the device."""
-    return plan.machine.values(drawn(plan, stream, first, plan.config.training.batch))
+    """All that is drawn for this process' images of the batch that begins at position ``first``, on the device."""
+    mine = own_rows(plan)
+    return plan.machine.values(drawn(plan, stream, first + mine.start, len(mine)))
 
 
 def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
@@ -338,15 +355,17 @@ class FromBlock:
 def block(plan: Plan, first: int, count: int) -> dict[str, Tensor]:
     """What ``count`` iterations from position ``first`` take from outside, each tensor (count, …) on the host.
 
-    Values are (count, k, batch, …); those of the players that move once an iteration are drawn at its last critic step's position.
+    Values are (count, k, batch, …), of each batch this process' rows alone; those of the players that move once an iteration are drawn at its last critic step's position.
     """
     config = plan.config
     seed, batch, k = config.training.seed, config.training.batch, config.game.critic_steps
     each, starts = batch * k, [first + i * batch * k for i in range(count)]
+    mine = own_rows(plan)
     rows = torch.from_numpy(order(seed, first, count * each, len(plan.images)))
+    rows = rows.view(count, k, batch)[..., mine.start : mine.stop].contiguous()
     parts = {
         "first": torch.tensor(starts),
-        "rows": rows.view(count, k, batch),
+        "rows": rows,
         "share": torch.tensor(
             [share_taken(config, start + each) for start in starts], dtype=torch.float64
         ),
@@ -356,17 +375,26 @@ def block(plan: Plan, first: int, count: int) -> dict[str, Tensor]:
         parts[f"rate/{name}"] = torch.tensor(table, dtype=torch.float64)
     dealt = [momentum(config, start) for start in starts]
     parts["momentum"] = torch.tensor(dealt, dtype=torch.float64)
-    for name, values in known_of(plan, rows).items():
-        parts[f"known/{name}"] = values.view(count, k, batch, *values.shape[1:])
+    for name, values in known_of(plan, rows.flatten()).items():
+        parts[f"known/{name}"] = values.view(count, k, len(mine), *values.shape[1:])
     for stream in streams(config):
         waits = stream == "contrast" and not contrasts(config, starts[-1])
-        values_of = drawn(plan, stream, first, 1 if waits else count * each)
+        values_of = _drawn_each(plan, stream, first, 1 if waits else count * k)
         for name, values in values_of.items():
             if waits:  # nobody looks at them yet
-                values = values.expand(count * each, *values.shape[1:]).contiguous()
-            parts[f"{stream}/{name}"] = values.view(count, k, batch, *values.shape[1:])
+                values = values[:1].expand(count * k * len(mine), *values.shape[1:]).contiguous()
+            parts[f"{stream}/{name}"] = values.view(count, k, len(mine), *values.shape[1:])
     pinned = plan.machine.records
     return {name: tensor.pin_memory() if pinned else tensor for name, tensor in parts.items()}
+
+
+def _drawn_each(plan: Plan, stream: str, first: int, batches: int) -> Values:
+    """What is drawn for this process' rows of so many batches, one after another."""
+    mine, batch = own_rows(plan), plan.config.training.batch
+    if len(mine) == batch:
+        return drawn(plan, stream, first, batches * batch)
+    parts = [drawn(plan, stream, first + i * batch + mine.start, len(mine)) for i in range(batches)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def streams(config: Config) -> list[str]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gander.config import Config
 from gander.errors import Diverged
+from gander.ranks import Group
 
 SUMMED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 OF_CRITIC = ("critic", "mismatched", "real/", "fake/", "self/", "balance/", "penalty/")
@@ -72,6 +73,19 @@ class Tally:
                 f"the term {first!r} became {sums[first]:g} in step {step:,}, after {step * each:,} images"
             )
         return {name: x / max(1, self.steps * _often(name, config)) for name, x in sums.items()}
+
+    def share(self, group: Group) -> None:
+        """Makes the sums the means of what all processes have, so that each says the same of them."""
+        if group.size == 1 or not self.sums:
+            return
+        held = torch.stack([total.double() for total in self.sums.values()])
+        group.add(held)
+        for total, mean in zip(self.sums.values(), held / group.size, strict=True):
+            total.copy_(mean)
+        # what is no number for one is none for all, from then on
+        least = group.agree(*(-int(count) for count in self.sound.values()))
+        for count, fewest in zip(self.sound.values(), least, strict=True):
+            count.fill_(-fewest)
 
     def begin_again(self) -> None:
         """Empty, from now on; the sums stay where a recorded iteration adds to them."""

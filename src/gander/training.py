@@ -6,19 +6,17 @@ random is a function of (seed, position), so the same command resumes to the sam
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import torch
 
 from gander import (
     appraisal,
+    attending,
+    engine,
     health,
     mishaps,
     progress,
@@ -35,10 +33,10 @@ from gander.data import Data
 from gander.errors import ConfigError, Diverged
 from gander.pace import Pace
 from gander.plan import Plan, as_before, configured, make_plan
-from gander.players import Players, make_players, model_of, restore, save
+from gander.players import Players, make_players, model_of, restore, save, spread
+from gander.rounds import due, interruptible, stepper
 from gander.runs import Hold, Run
 from gander.settings import CHANGEABLE
-from gander.stepping import Steps, step
 from gander.tally import Tally
 
 
@@ -70,17 +68,36 @@ def train(
         raise ConfigError(
             "--roll-back is for a run that is there and --new begins one; drop one of the two."
         )
+    group = engine.join()
     config = configured(preset, settings, data=data, images=images, seed=seed)
-    plan = make_plan(config, device)
+    plan = make_plan(config, device, group=group)
     appraisal.check(plan)
+    if not group.first:
+        path = attending.attend(plan, device)
+    else:
+        path = _train(plan, device, out, minutes, new, roll_back, progress.Console(quiet))
+    group.leave()
+    return path
+
+
+def _train(
+    plan: Plan,
+    device: str | None,
+    out: str | None,
+    minutes: float | None,
+    new: bool,
+    roll_back: bool,
+    console: progress.Console,
+) -> Path:
+    config = plan.config
     changeable = CHANGEABLE if roll_back else frozenset[str]()
     run, resumed = runs.place(config, plan.images.name, out, new, changeable)
-    console = progress.Console(quiet)
     if roll_back:
         keeping.to_roll_back(run, resumed)
     if resumed:
         plan = as_before(plan, config, run, device)
     if roll_back and not rolled_back(plan, run, console):
+        attending.call(plan, run.path, plays=False)
         return run.path
     return play(plan, run, resumed, minutes, console)
 
@@ -122,11 +139,13 @@ def play(
             run.begin(plan.config, provenance.of(plan))
         with mishaps.answered(plan, run):
             threads = _seated(table) if resumed else 0
+            attending.call(table.plan, run.path)
             console.begin(plan, run, players.images_seen, resumed)
             if watch is not None and _still_due(watch, players):
                 appraisal.appraise(watch, players)
                 report.write_report(run)
             if players.images_seen >= plan.config.training.images:
+                spread(table.plan, players, {})
                 console.already_done(run, players.images_seen, plan.config.is_paced)
             else:
                 _play_on(table, minutes, threads)
@@ -177,6 +196,7 @@ def _play_on(table: Table, minutes: float | None, threads: int) -> None:
     pace = Pace(table.plan, threads)
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     while True:
+        spread(table.plan, table.players, table.tally.to_dict())
         try:
             return _play(table, deadline, pace)
         except Diverged as error:
@@ -199,63 +219,56 @@ def _play(table: Table, deadline: float, pace: Pace) -> None:
     tally = table.tally
     tally.started = time.monotonic()
     with (
-        interruptible() as interrupted,
+        interruptible(plan.machine.group.size > 1) as received,
         console.bar(total, players.images_seen) as bar,
         progress.board(run, config.report.tensorboard) as board,
         stepper(plan, players, tally) as take_step,
     ):
         while players.images_seen < total:
-            for told in regrouping.regroup(plan, players):
-                console.say(told)
-                table.regrouped.append(told)
+            _regroup(table)
             take_step()
             bar.advance(players.images_seen)
             change = pace.look(players)
             if change:
                 console.say(change)
-            last = players.images_seen >= total
-            last = last or time.monotonic() > deadline or bool(interrupted)
-            due = appraisal.due(config, players.images_seen)
-            save_now = last or due or time.monotonic() - saved_at > config.report.save_seconds
-            line_now = last or tally.images >= config.report.log_images
-            sheet_now = last or _crossed(players.images_seen, config.report.sample_images, config)
-            if save_now or line_now or sheet_now:
+            moment = time.monotonic()
+            unsaved = moment - saved_at > config.report.save_seconds
+            late = moment > deadline
+            now = due(plan, players, tally, interrupted=bool(received), late=late, unsaved=unsaved)
+            if now.save or now.line:
                 table.hold.check()
-            if line_now:
+                tally.share(plan.machine.group)
+            if now.line:
                 before += write_line(table, before, bar, board)
                 tally.begin_again()
-            if sheet_now:
+            if now.sheet:
+                table.hold.check()
                 sheets.write_samples(model_of(plan, players), run.samples)
-            if save_now:
+            if now.save:
                 tally.means(config, players.images_seen)
                 save(plan, players, run, tally.to_dict())
                 saved_at = time.monotonic()
-            if due and table.watch is not None and not interrupted:
+            if now.evaluation and table.watch is not None and not now.interrupted:
                 took = appraisal.appraise(table.watch, players)
                 tally.started, pace.looked = tally.started + took, pace.looked + took
-            if last:
+            if now.last:
                 break
     report.write_report(run)
-    console.end(run, players.images_seen, total, bool(interrupted))
-    if interrupted:
+    console.end(run, players.images_seen, total, now.interrupted)
+    if now.interrupted:
         raise KeyboardInterrupt
 
 
-@contextmanager
-def stepper(plan: Plan, players: Players, tally: Tally) -> Iterator[Callable[[], None]]:
-    """What takes one iteration after another: a recording replayed where the device can, else step by step."""
-    if not (
-        plan.machine.records
-        and plan.config.training.recorded
-        and plan.machine.holds(plan.images.images)
-    ):
-        yield partial(step, plan, players, tally)
+def _regroup(table: Table) -> None:
+    """Joins and parts categories where it is time to; of several processes the first does it for all."""
+    plan, players = table.plan, table.players
+    if not regrouping.due(plan.config, players.images_seen):
         return
-    steps = Steps(plan, players, tally)
-    try:
-        yield steps.step
-    finally:
-        steps.close()
+    for told in regrouping.regroup(plan, players):
+        table.console.say(told)
+        table.regrouped.append(told)
+    if plan.machine.group.size > 1:
+        spread(plan, players, {})
 
 
 def say_best(run: Run, console: progress.Console) -> None:
@@ -306,34 +319,3 @@ def adapted(players: Players) -> dict[str, float]:
 def _seconds_so_far(run: Run) -> float:
     lines = run.lines()
     return float(lines[-1].get("seconds", 0.0)) if lines else 0.0
-
-
-def _crossed(images_seen: int, every: int, config: Config) -> bool:
-    """Whether the last step passed a multiple of ``every``."""
-    images = config.training.batch * config.game.critic_steps
-    return images_seen // every > (images_seen - images) // every
-
-
-@contextmanager
-def interruptible() -> Iterator[list[int]]:
-    """Turns Ctrl-C and a termination request into an entry in a list, so that the step in hand is finished and saved.
-
-    A second Ctrl-C interrupts at once.
-    """
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    try:
-        old = {n: signal.signal(n, note) for n in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: whoever owns it handles signals
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -31,12 +31,26 @@ Facts = dict[str, Any]
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Replaces a safetensors file with facts (anything JSON can say) in its header. Raises ``UnwritableFile``."""
+    write_bytes(path, packed(tensors, facts))
+
+
+def packed(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
+    """Such a file's content."""
     from safetensors.torch import save as to_safetensors
 
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     said = {"schema": SCHEMA, **json.loads(json.dumps(dict(facts)))}
     said["sha256"] = checksum(plain, said)
-    write_bytes(path, to_safetensors(plain, {"gander": json.dumps(said)}))
+    return to_safetensors(plain, {"gander": json.dumps(said)})
+
+
+def unpacked(content: bytes) -> tuple[dict[str, Tensor], Facts]:
+    """The tensors and the facts of what ``packed`` made in this same run: nothing of it is checked."""
+    from safetensors.torch import load
+
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    return load(content), json.loads(header["__metadata__"]["gander"])
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], Facts]:

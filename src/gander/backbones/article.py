@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gander.backbones import grid
-from gander.norms import ConditionalNorm, SplitNorm
+from gander.norms import ConditionalNorm, Dropout2d, SplitNorm
 
 SIZES = (16, 64)
 WIDTH = 64
@@ -53,7 +53,7 @@ class Trunk(nn.Module):
         layers: list[nn.Module] = []
         before = channels
         for after in (width // 4, width // 2, width, 2 * width):
-            layers += [nn.Conv2d(before, after, 3, 2, 1), nn.LeakyReLU(0.2), nn.Dropout2d(0.25)]
+            layers += [nn.Conv2d(before, after, 3, 2, 1), nn.LeakyReLU(0.2), Dropout2d(0.25)]
             if normed and before != channels:
                 layers.append(SplitNorm(after, EPS))
             before = after

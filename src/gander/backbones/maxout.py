@@ -13,6 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gander.norms import Dropout
+
 SIZES = (16, 64)
 WIDTH = 240
 NORM = "none"
@@ -36,7 +38,7 @@ class Generator(nn.Module):
         self.beside = _linear(condition, own, 0.05) if condition else None
         self.middle = _linear(wide, wide, 0.05)
         self.leave = _linear(wide, math.prod(shape), 0.05)
-        self.drop = nn.Dropout(1 - KEPT if condition else 0.0)
+        self.drop = Dropout(1 - KEPT if condition else 0.0)
 
     def forward(self, latent: Tensor, condition: Tensor) -> Tensor:
         x = self.enter(latent * math.sqrt(3))
@@ -54,7 +56,7 @@ class Maxout(nn.Module):
     def __init__(self, features: int, units: int, pieces: int, kept: float) -> None:
         super().__init__()
         self.pieces = pieces
-        self.drop = nn.Dropout(1 - kept)
+        self.drop = Dropout(1 - kept)
         self.linear = _linear(features, units * pieces, 0.005)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,7 +73,7 @@ class Joint(nn.Module):
         own = -(-5 * features // 24) if condition else 0
         self.beside = Maxout(condition, own, 5, 1.0) if condition else None
         self.both = Maxout(features + own, features, 4 if condition else 5, KEPT)
-        self.drop = nn.Dropout(1 - KEPT)
+        self.drop = Dropout(1 - KEPT)
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         if self.beside is not None:

@@ -61,13 +61,13 @@ def preset(
     precision: str | None = None,
 ) -> Ready:
     """A preset as ``gander train`` plays it: recorded where the device can, threads chosen after the first step and now and then."""
-    from gander import training
+    from gander import rounds
     from gander.pace import Pace
     from gander.tally import Tally
 
     plan, players = fresh(name, request, data, size, precision)
     kept = ExitStack()
-    take = kept.enter_context(training.stepper(plan, players, Tally()))
+    take = kept.enter_context(rounds.stepper(plan, players, Tally()))
     threads = plan.config.training.threads or plan.machine.threads
     pace = Pace(plan, threads, looked=float("-inf"))
     about = described(name, plan)

@@ -16,6 +16,7 @@ from gander.cli import (
     handing,
     laboratory,
     measuring,
+    options,
     reading,
     slips,
     training,
@@ -45,6 +46,7 @@ def run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has no ² shows a question mark
             stream.reconfigure(errors="replace")
+    options.given[:] = arguments
     try:
         app(slips.without_empty(_spread(arguments)), exit_on_error=False, print_error=False)
     except SystemExit as done:  # how cyclopts ends a command

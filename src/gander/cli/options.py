@@ -17,6 +17,8 @@ app = App(
     help="Train GANs you can steer: GAN, CGAN, ACGAN, InfoGAN and their mixtures from one specification.",
     help_format="plaintext",
 )
+given: list[str] = []
+"""The command as it was written, for those that start it again in other processes."""
 Settings = Annotated[list[str] | None, Parameter(name="--set", negative=())]
 Flag = Annotated[bool, Parameter(negative=())]
 NUMBERS = {
@@ -28,6 +30,7 @@ NUMBERS = {
     "--least": "0.7",
     "--fps": "20",
     "--port": "8000",
+    "--devices": "2",
 }  # of options that take one, for messages
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from gander.cli import options
 from gander.cli.options import Flag, Settings, WholeOrNone, app, whole
 
 
@@ -18,6 +20,7 @@ def train(
     minutes: float | None = None,
     seed: WholeOrNone = None,
     device: str | None = None,
+    devices: WholeOrNone = None,
     set_: Settings = None,
     new: Flag = False,
     roll_back: Flag = False,
@@ -44,6 +47,9 @@ def train(
         Everything random is a function of it.
     device
         cpu, cuda, cuda:1 or mps; without it the GPU where there is one.
+    devices
+        So many processes of this machine train it together, each on its share of every batch; on GPUs one for each. Started by
+        torchrun, srun or a PyTorchJob, the processes find each other without it.
     set_
         key=value: any setting (`gander list settings`), a code's as c1.recognised=0.5, all codes as
         codes="noise:gaussian(62) digit:given,shown". May be repeated.
@@ -58,8 +64,11 @@ def train(
     quiet
         Say nothing but errors.
     """
-    from gander import forecast, training
+    from gander import forecast, launching, training
 
+    if launching.wants(devices) and not dry_run and devices is not None:
+        command = [sys.executable, "-m", "gander", *options.given]
+        raise SystemExit(launching.launch(devices, command))
     asked: dict[str, Any] = {"data": data, "out": out, "seed": seed, "device": device}
     settings = [*(set_ or []), *["training.deterministic=true"] * deterministic]
     asked |= {"settings": settings, "images": whole("--images", images)}

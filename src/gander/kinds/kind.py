@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch import distributions as td
 
+from gander import ranks
 from gander.errors import CodeError
 
 # squared error, in units of the encoding, below which reading better earns nothing
@@ -124,7 +125,7 @@ class Kind(abc.ABC):
         For kinds whose posterior has a spread of its own it is the plain average. See ``best_gaussian`` for the others.
         """
         loss = -self.posterior(params).log_prob(values)
-        return torch.where(present, loss, 0.0).sum() / present.sum().clamp_min(1)
+        return ranks.ratio(torch.where(present, loss, 0.0).sum(), present.sum())
 
     @abc.abstractmethod
     def spread(self, n: int, low: float | None = None, high: float | None = None) -> Tensor:
@@ -218,13 +219,13 @@ def best_gaussian(error: Tensor, present: Tensor) -> Tensor:
     which singles out the axes along which images differ most (Rolinek et al., 2019, say why autoencoders align).
     """
     rows = present.unsqueeze(1)
-    mean = torch.where(rows, error.square(), 0.0).sum(0) / present.sum().clamp_min(1)
+    mean = ranks.means(torch.where(rows, error.square(), 0.0).sum(0), present.sum())
     return 0.5 * (2 * math.pi * math.e * (mean + PROFILE_FLOOR)).log().sum()
 
 
 def mean_over(rows: Tensor, beliefs: Tensor) -> Tensor:
     """The mean (K,) of the ``rows`` (B,) of (B, K); 0 where there are none."""
-    return (beliefs * rows.unsqueeze(1)).sum(0) / rows.sum().clamp_min(1)
+    return ranks.means((beliefs * rows.unsqueeze(1)).sum(0), rows.sum())
 
 
 def check_size(kind: str, size: int, least: int = 1) -> None:
