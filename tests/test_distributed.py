@@ -236,11 +236,11 @@ def test_the_first_machine_of_a_list(nodes, first):
 def test_devices_among_started_processes(monkeypatch):
     for name, value in TORCHRUN.items():
         monkeypatch.setenv(name, value)
-    assert not launching.wants(2)
+    assert not launching.wanted(2)
     with pytest.raises(ConfigError, match="one of 2 that were started together"):
-        launching.wants(3)
+        launching.wanted(3)
     with pytest.raises(ConfigError, match="from 1 to 1,024"):
-        launching.wants(0)
+        launching.wanted(0)
 
 
 # ---------------------------------------------------------------------- whole commands

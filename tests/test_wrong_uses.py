@@ -38,6 +38,9 @@ train gan --new=5 | '5' | takes no value | write --new alone
 train gan --seed 1 --seed 2 | --seed | one value | give it once
 train gan --images | --images | real images | give one
 train --seed | --seed | Everything random | give one
+train gan --devices 0 | 0 | from 1 to 1,024 | --devices 2
+train gan --devices 5000 | 5000 | from 1 to 1,024 | --devices 2
+train gan --devices two | 'two' | whole number | --devices 2
 train --seed x | 'x' | whole number | --seed 7
 train --seed 1.5 | '1.5' | whole number | --seed 7
 train gan --seed -1 | -1 | whole number from 0 to | seed=0

@@ -29,21 +29,23 @@ INTERRUPTED = 130
 SHOWN = 4000  # characters of what a process said last
 
 
-def wants(devices: int | None) -> bool:
-    """Whether this process is to start others. Raises ``ConfigError``."""
+def wanted(devices: int | None) -> int:
+    """How many processes this one is to start; 0 where it goes on by itself. Raises ``ConfigError``."""
     if devices is None:
-        return False
+        return 0
     if not 1 <= devices <= MOST:
-        raise ConfigError(f"--devices is from 1 to {MOST:,} processes, given {devices}.")
+        raise ConfigError(
+            f"--devices takes from 1 to {MOST:,} processes, given {devices}; give so many, as --devices 2."
+        )
     here = cluster.place(os.environ)
     if here is None:
-        return devices > 1
+        return devices if devices > 1 else 0
     if here.size != devices:
         raise ConfigError(
             f"--devices {devices} asks for as many processes, and this is one of {here.size} that were started together; drop "
             f"--devices."
         )
-    return False
+    return 0
 
 
 def launch(devices: int, command: Sequence[str]) -> int:

@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from gander.cli import options
 from gander.cli.options import Flag, Settings, WholeOrNone, app, whole
+
+Devices = Annotated[
+    WholeOrNone,
+    Parameter(
+        help="So many processes of this machine, each on its share of every batch, on GPUs one for each; started by torchrun or "
+        "srun they find each other without it."
+    ),
+]
+RollBack = Annotated[
+    Flag,
+    Parameter(
+        help="Put the weights in RUN/best back (--set evaluate_images=50000 best=frechet); with other rates, go on from there."
+    ),
+]
+Deterministic = Annotated[
+    Flag,
+    Parameter(
+        help="The same bits each time on this machine: the number of threads is not chosen by measurement, a GPU sums in a fixed "
+        "order."
+    ),
+]
 
 
 @app.command
@@ -20,11 +43,11 @@ def train(
     minutes: float | None = None,
     seed: WholeOrNone = None,
     device: str | None = None,
-    devices: WholeOrNone = None,
+    devices: Devices = None,
     set_: Settings = None,
     new: Flag = False,
-    roll_back: Flag = False,
-    deterministic: Flag = False,
+    roll_back: RollBack = False,
+    deterministic: Deterministic = False,
     dry_run: Flag = False,
     quiet: Flag = False,
 ) -> None:
@@ -33,8 +56,7 @@ def train(
     Parameters
     ----------
     preset
-        A preset (`gander list presets`) or a file of your own, as my.toml; without one cgan where the images
-        are labelled, else dcgan.
+        A preset (`gander list presets`) or a file as my.toml; without one cgan where the images are labelled, else dcgan.
     data
         A named set (`gander list data`) or a path: a folder of images, a CSV, zip, npz or IDX file.
     out
@@ -47,18 +69,11 @@ def train(
         Everything random is a function of it.
     device
         cpu, cuda, cuda:1 or mps; without it the GPU where there is one.
-    devices
-        So many processes of this machine train it together, each on its share of every batch; on GPUs one for each. Started by
-        torchrun, srun or a PyTorchJob, the processes find each other without it.
     set_
         key=value: any setting (`gander list settings`), a code's as c1.recognised=0.5, all codes as
         codes="noise:gaussian(62) digit:given,shown". May be repeated.
     new
         Begin a new run even where one could be resumed.
-    roll_back
-        Put the weights in RUN/best back (--set evaluate_images=50000 best=frechet); with other rates, go on from there.
-    deterministic
-        The same bits each time on this machine: the number of threads is not chosen by measurement, a GPU sums in a fixed order.
     dry_run
         Print the resolved configuration, the data found, parameters, memory and time; train nothing.
     quiet
@@ -66,9 +81,10 @@ def train(
     """
     from gander import forecast, launching, training
 
-    if launching.wants(devices) and not dry_run and devices is not None:
-        command = [sys.executable, "-m", "gander", *options.given]
-        raise SystemExit(launching.launch(devices, command))
+    if not dry_run and (several := launching.wanted(devices)):
+        raise SystemExit(
+            launching.launch(several, [sys.executable, "-m", "gander", *options.given])
+        )
     asked: dict[str, Any] = {"data": data, "out": out, "seed": seed, "device": device}
     settings = [*(set_ or []), *["training.deterministic=true"] * deterministic]
     asked |= {"settings": settings, "images": whole("--images", images)}
