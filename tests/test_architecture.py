@@ -35,6 +35,7 @@ FLOORS = [
     {"explore", "bench"},
     {"forecast", "naming", "films", "chronicle", "editing", "lab"},
     {"exporting", "launching"},
+    {"abreast"},
     {"cli"},
     {"__main__", "__init__"},
 ]

@@ -38,6 +38,10 @@ train gan --new=5 | '5' | takes no value | write --new alone
 train gan --seed 1 --seed 2 | --seed | one value | give it once
 train gan --images | --images | real images | give one
 train --seed | --seed | Everything random | give one
+train gan --seeds 3-1 | '3-1' | rising ranges | --seeds 0,1,4-6
+train gan --seeds 0-2 --seed 1 | --seed | for each seed | drop
+train gan --seeds 0-2 --at-once 0 | 0 | 1 or more | --at-once 2
+train gan --at-once 2 | --at-once | how many seeds | --seeds 0-9
 train gan --devices 0 | 0 | from 1 to 1,024 | --devices 2
 train gan --devices 5000 | 5000 | from 1 to 1,024 | --devices 2
 train gan --devices two | 'two' | whole number | --devices 2

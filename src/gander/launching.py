@@ -6,6 +6,7 @@ first to fail, since the others then fail because of it.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -13,10 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from gander import cluster
 from gander.errors import ConfigError, UseError
@@ -26,6 +27,8 @@ LAST = 5.0  # seconds to end in when asked to
 LOOK = 0.1  # seconds between two looks at them
 MOST = 1024
 INTERRUPTED = 130
+DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+PRCTL: Any = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 SHOWN = 4000  # characters of what a process said last
 
 
@@ -58,7 +61,7 @@ def launch(devices: int, command: Sequence[str]) -> int:
     }
     said: list[IO[bytes] | None] = [None]
     children: list[subprocess.Popen[bytes]] = []
-    with ExitStack() as kept, _passing_on(children):
+    with ExitStack() as kept, passing_on(children):
         for rank in range(devices):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             if rank:
@@ -70,6 +73,7 @@ def launch(devices: int, command: Sequence[str]) -> int:
                     stdin=None if rank == 0 else subprocess.DEVNULL,
                     stdout=None if rank == 0 else subprocess.DEVNULL,
                     stderr=said[rank],
+                    preexec_fn=ENDS_WITH_PARENT,
                 )
             )
         failed = _ended(children)
@@ -114,11 +118,24 @@ def _ended(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
         time.sleep(LOOK)
 
 
+def _ended_by_system() -> None:
+    PRCTL(DEATH_SIGNAL, signal.SIGTERM)
+
+
+ENDS_WITH_PARENT: Callable[[], None] | None = _ended_by_system if PRCTL else None
+"""For ``subprocess``: has the system end a process when the one that started it ends, however it does, where the system can."""
+
+
 @contextmanager
-def _passing_on(children: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Signals go to the processes: a terminal sends Ctrl-C to all of them by itself, a request to end comes here alone."""
+def passing_on(children: Sequence[subprocess.Popen[Any]]) -> Iterator[list[int]]:
+    """Signals go to the processes: a terminal sends Ctrl-C to all of them by itself, a request to end comes here alone.
+
+    Gives a list of those that came.
+    """
+    received: list[int] = []
 
     def passed(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         for child in children:
             if number != signal.SIGINT and child.poll() is None:
                 with suppress(OSError):
@@ -126,7 +143,7 @@ def _passing_on(children: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
 
     old = {n: signal.signal(n, passed) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield received
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

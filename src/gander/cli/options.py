@@ -31,6 +31,7 @@ NUMBERS = {
     "--fps": "20",
     "--port": "8000",
     "--devices": "2",
+    "--at-once": "2",
 }  # of options that take one, for messages
 
 
