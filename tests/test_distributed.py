@@ -326,6 +326,50 @@ def test_a_request_to_end_is_passed_on_and_saves(tmp_path):
     assert f"{seen(out):,}" in said
 
 
+@pytest.mark.slow
+def test_two_agents_of_torchrun_are_two_machines(tmp_path):
+    """Each agent starts one process, and they meet at an address, as on two machines."""
+    words = [word for word in command(tmp_path / "two")[3:] if word not in ("--devices", "2")]
+    port = str(launching.free_port())
+    agents = [
+        subprocess.Popen(
+            [
+                *[sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"],
+                *["--node-rank", node, "--nproc-per-node", "1"],
+                *["--master-addr", "127.0.0.1", "--master-port", port, "-m", "gander", *words],
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for node in ("0", "1")
+    ]
+    said = [agent.communicate(timeout=240)[1] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], said
+    done = subprocess.run(command(tmp_path / "one"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert tiny.same(tiny.state(tmp_path / "two"), tiny.state(tmp_path / "one"))
+
+
+GIVEN = """
+import sys
+import torch.distributed as dist
+import gander
+dist.init_process_group("gloo")
+gander.train("gan", data=sys.argv[1], out=sys.argv[2], images=96, settings=sys.argv[3:], quiet=True)
+assert dist.is_initialized()
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_a_group_that_is_there_is_taken_and_left(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(GIVEN)
+    playing = started([program, tiny.source(), tmp_path / "run", *WORDS], 2)
+    assert [process.wait(240) for process in playing] == [0, 0]
+    assert seen(tmp_path / "run") == 96
+
+
 # ---------------------------------------------------------------------- who starts them
 def launched(tmp_path, capfd, first, others):
     """The exit code of two processes that run those lines, and what was said."""

@@ -231,7 +231,8 @@ class Game:
         if self.penalties and self.penalty_share < 1:
             whole = ranks.group().size * len(real)
             # two at least: batch norm has no statistics of one
-            few = ranks.spread(max(2, round(self.penalty_share * whole)), len(real))
+            count = max(2, round(self.penalty_share * whole))
+            few = ranks.spread(count, len(real), real.device)
             if few is not None:
                 real, fake = real[few], fake[few]
                 told = {name: Told(*(each[few] for each in one)) for name, one in told.items()}

@@ -118,7 +118,7 @@ def average(x: Tensor) -> Tensor:
     """The mean of (B,) numbers where processes may hold unequally many; its mean over them is that of all."""
     if group().size == 1:
         return x.mean()
-    return ratio(x.sum(), torch.tensor(len(x), device=x.device))
+    return ratio(x.sum(), x.new_full((), len(x)))
 
 
 def means(totals: Tensor, count: Tensor) -> Tensor:
@@ -135,14 +135,15 @@ def next_rows(x: Tensor) -> Tensor:
     return everyone[among.rank * len(x) : (among.rank + 1) * len(x)]
 
 
-def spread(count: int, rows: int) -> Tensor | None:
+def spread(count: int, rows: int, device: torch.device | None = None) -> Tensor | None:
     """Which of this process' ``rows`` are among ``count`` of the whole batch that lie evenly in it; None where all are."""
     among = group()
-    whole = rows * among.size
+    whole, first = rows * among.size, rows * among.rank
     if count >= whole:
         return None
-    chosen = torch.arange(count) * whole // count - among.rank * rows
-    return chosen[(chosen >= 0) & (chosen < rows)]
+    begin, end = (-(-place * count // whole) for place in (first, first + rows))
+    # made on the device, where an iteration may be recorded
+    return torch.arange(begin, end, device=device) * whole // count - first
 
 
 def drawn(draw: Callable[[int], Tensor], rows: int) -> Tensor:
