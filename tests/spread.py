@@ -4,7 +4,9 @@ python tests/spread.py GAMES.json FOLDER DATA          a game is [name, preset, 
 """
 
 import json
+import os
 import sys
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +16,15 @@ from torch.overrides import TorchFunctionMode
 
 import tiny
 from gander import engine, weights
+from gander.errors import ProcessLost
 from gander.plan import configured, make_plan
 from gander.players import make_players, state
 from gander.stepping import step
 from gander.tally import Tally
 
 STEPS, BATCH = 20, 12
+LOST = "lost"
+"""The name of a game in which the second process ends."""
 
 
 class Doubles(TorchFunctionMode):
@@ -40,7 +45,7 @@ class Exact(engine.Engine):
         return {k: v.double() if v.dtype == torch.float32 else v for k, v in values.items()}
 
 
-def played(preset, *settings, group, steps=STEPS, exact=True, source=None):
+def played(preset, *settings, group, steps=STEPS, exact=True, source=None, ends_at=0):
     """The state after so many iterations, and the mean of each term."""
     words = [*tiny.SMALL, f"batch={BATCH}", "log_images=1000000", *settings]
     config = configured(preset, words, data=source or tiny.source(), images=10_000)
@@ -54,18 +59,33 @@ def played(preset, *settings, group, steps=STEPS, exact=True, source=None):
     for _ in range(steps):
         with doubles:
             step(plan, players, tally)
+        if players.images_seen == ends_at:
+            os._exit(0)
     tally.share(group)
     terms = tally.means(plan.config, players.images_seen)
     return state(players), terms
+
+
+def left_alone(game, group, source):
+    """What the first process hears, and how soon, when the other ends in the middle of a game."""
+    began = time.monotonic()
+    try:
+        played(*game, group=group, source=source, ends_at=3 * BATCH if group.rank else 0)
+    except ProcessLost as error:
+        return {"error": str(error), "seconds": time.monotonic() - began}
 
 
 def main(games, folder, source):
     torch.set_num_threads(1)
     group = engine.join()
     for name, *game in json.loads(Path(games).read_text()):
+        path = Path(folder) / f"{name}-{group.rank}.safetensors"
+        if name.endswith(LOST):
+            weights.write(path, {"none": torch.zeros(1)}, left_alone(game, group, source))
+            return
         exact = not name.partition("-")[2].startswith("rounded")
         tensors, terms = played(*game, group=group, exact=exact, source=source)
-        weights.write(Path(folder) / f"{name}-{group.rank}.safetensors", tensors, terms)
+        weights.write(path, tensors, terms)
     group.leave()
 
 

@@ -239,10 +239,13 @@ def test_a_penalty_is_on_the_slope_at_what_the_critic_sees(penalty, share):
     game, batch, fake, real, told, _ = looked(
         FAMILY["cgan"], penalties={penalty: 2.0}, penalty_share=share
     )
-    few = max(2, round(share * len(real)))  # of the same rows: images, and what is told of them
-    shown = {n: Told(one.encoding[:few], one.known[:few]) for n, one in told.items()}
+    count = max(2, round(share * len(real)))
+    few = (
+        torch.arange(count) * len(real) // count
+    )  # the same rows of images and what is told of them
+    shown = {n: Told(one.encoding[few], one.known[few]) for n, one in told.items()}
     right = 2 * PENALTIES[penalty](
-        lambda x, o: game.critic(x, shown, o).logit, real[:few], fake[:few]
+        lambda x, o: game.critic(x, shown, o).logit, real[few], fake[few]
     )
     for terms in (game.critic_terms(*batch), game.terms_together(*batch).critic):
         assert_same(terms[f"penalty/{penalty}"], right, game.critic)

@@ -42,11 +42,16 @@ EXTRAS = [
 # in float32 by plain descent: Adam makes steps of what is nothing but rounding
 ROUNDED = [
     [f"rounded-{name}", name, "method=sgd", "momentum=0", "critic_rate=1e-3", "generator_rate=1e-3"]
-    for name in ("dcgan", "cgan", "acgan-infogan")
+    for name in ("dcgan", "acgan-infogan")
 ]
-GAMES = {2: [*PLAYED, *EXTRAS], 3: SCHEDULED[-3:]}
-"""By how many processes each is played; ``slow`` plays all by both."""
+LOST = spread.LOST
+ALWAYS = ("cgan", "cgan-2014", "infogan-lsgan", "infogan-cr", "penalised", "adaptive", "settled")
 ALL = [*PLAYED, *SCHEDULED, *EXTRAS]
+GAMES = {
+    2: [game for game in ALL if game[0] in ALWAYS],
+    3: [],
+}
+"""By how many processes each is played; ``slow`` plays all by both, every member, schedule and setting."""
 
 
 def started(command, count, **options):
@@ -65,12 +70,8 @@ def started(command, count, **options):
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    """The states of every game as played by two processes and by three, game -> one for each process."""
-    folder, found = tmp_path_factory.mktemp("together"), {}
-    tiny.source()
-    for count, games in ((2, [*GAMES[2], *ROUNDED]), (3, GAMES[3])):
-        found |= played(folder, count, games)
-    return found
+    """The states of games as played by two processes, (2, game) -> one for each process; in the last game one of them ends."""
+    return played(tmp_path_factory.mktemp("together"), 2, [*GAMES[2], *ROUNDED, [LOST, "gan"]])
 
 
 def played(folder, count, games):
@@ -81,7 +82,8 @@ def played(folder, count, games):
     assert [process.wait(280) for process in playing] == [0] * count
     return {
         (count, name): [
-            weights.read(folder / f"{count}-{name}-{rank}.safetensors") for rank in range(count)
+            weights.read(folder / f"{count}-{name}-{rank}.safetensors")
+            for rank in range(1 if name == LOST else count)
         ]
         for name, *_ in games
     }
@@ -127,6 +129,12 @@ def test_in_float32_too(together, name, game):
     alone, _ = spread.played(*game, group=ALONE, exact=False)
     for tensors, _ in together[2, name]:
         assert farthest(alone, tensors) < 1e-5
+
+
+def test_who_is_left_notices_soon_that_another_has_ended(together):
+    ((_, said),) = together[2, LOST]
+    assert "process 0 of 2" in said["error"] and "cannot reach the others" in said["error"]
+    assert said["seconds"] < 10
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])
@@ -244,12 +252,12 @@ def test_devices_among_started_processes(monkeypatch):
 
 
 # ---------------------------------------------------------------------- whole commands
-LONG = 96 * 20
+LONG = 96 * 400
 WORDS = [*tiny.SMALL, "save_seconds=0.2", "log_images=96"]
 
 
 def command(out, *settings, images=96 * 4, devices=2):
-    words = ["-m", "gander", "train", "acgan-infogan", "--data", tiny.source(), "--out", str(out)]
+    words = ["-m", "gander", "train", "gan", "--data", tiny.source(), "--out", str(out)]
     words += ["--images", str(images), "--devices", str(devices)]
     return [sys.executable, *words, "--set", *WORDS, *settings]
 
@@ -265,6 +273,7 @@ def seen(run):
         return 0
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_job_which_goes_on_exactly(tmp_path):
     """The message comes soon, and the same command ends in the bits of a run that nobody killed."""
     whole, out = tmp_path / "whole", tmp_path / "killed"

@@ -124,7 +124,13 @@ def _among(own: bool) -> Group:
         return ALONE
     named = torch.zeros(size, dtype=torch.int64)
     named[rank] = 1 + zlib.crc32(socket.gethostname().encode())
-    dist.all_reduce(named)
+    try:
+        dist.all_reduce(named)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"the process group that is there cannot exchange what lies in the memory of a processor ({str(error).splitlines()[0]}); "
+            f"initialise it with backend='cpu:gloo,cuda:nccl'."
+        ) from None
     here = (named == named[rank]).nonzero().flatten().tolist()
     return Processes(rank, size, here.index(rank), len(here), own)
 
@@ -355,7 +361,11 @@ def start(
     ``deterministic`` refuses kernels that sum in no fixed order: a run on a GPU then repeats to the bit as one on a processor does.
     """
     place = find_device(device)
-    if isinstance(group, Processes) and device in (None, "auto", "cuda") and place.type == "cuda":
+    if isinstance(group, Processes) and place.type == "cuda":
+        if place.index is not None and group.beside > 1:
+            raise ConfigError(
+                f"--device {device} is one GPU, and {group.beside} processes on this machine need one each; give --device cuda."
+            )
         if group.beside > torch.cuda.device_count():
             raise ConfigError(
                 f"{group.beside} processes on this machine and {torch.cuda.device_count()} GPUs; start one for each, or give "
