@@ -330,7 +330,7 @@ def test_a_request_to_end_is_passed_on_and_saves(tmp_path):
         time.sleep(0.02)
     job.terminate()
     said = job.communicate(timeout=60)[1]
-    assert job.returncode == 130
+    assert job.returncode == 130, said
     assert "stopped and saved at" in said
     assert f"{seen(out):,}" in said
 

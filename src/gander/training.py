@@ -72,10 +72,14 @@ def train(
     config = configured(preset, settings, data=data, images=images, seed=seed)
     plan = make_plan(config, device, group=group)
     appraisal.check(plan)
-    if not group.first:
-        path = attending.attend(plan, device)
-    else:
-        path = _train(plan, device, out, minutes, new, roll_back, progress.Console(quiet))
+    try:
+        if not group.first:
+            path = attending.attend(plan, device)
+        else:
+            path = _train(plan, device, out, minutes, new, roll_back, progress.Console(quiet))
+    except KeyboardInterrupt:  # all of them stop, so all can say goodbye
+        group.leave()
+        raise
     group.leave()
     return path
 
