@@ -97,25 +97,27 @@ def launch(devices: int, command: Sequence[str]) -> int:
 def _ended(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
     """Waits for all; where one fails, the others are given time to notice, and are then ended. Returns which failed first."""
     failed, since = None, 0.0
-    while True:
-        running = [child for child in children if child.poll() is None]
+    while None in [child.poll() for child in children]:
         if failed is None:
-            failed = next(
-                (i for i, c in enumerate(children) if c.returncode not in (None, 0)), None
-            )
-            since = time.monotonic()
-        if not running:
-            return failed
-        if (
-            failed is not None and children[failed].returncode != INTERRUPTED
-        ):  # who is interrupted saves first
-            waited = time.monotonic() - since
-            for child in running:
-                if waited > GRACE + LAST:
-                    child.kill()
-                elif waited > GRACE:
-                    child.terminate()
+            failed, since = _failed(children), time.monotonic()
+        # who is interrupted saves first, however long it takes
+        elif children[failed].returncode != INTERRUPTED:
+            _hurry(children, time.monotonic() - since)
         time.sleep(LOOK)
+    return _failed(children) if failed is None else failed
+
+
+def _failed(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
+    return next((i for i, child in enumerate(children) if child.returncode), None)
+
+
+def _hurry(children: Sequence[subprocess.Popen[bytes]], waited: float) -> None:
+    """Ends those that have had their time."""
+    for child in children:
+        if waited > GRACE + LAST:
+            child.kill()
+        elif waited > GRACE:
+            child.terminate()
 
 
 def _ended_by_system() -> None:
