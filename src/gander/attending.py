@@ -51,7 +51,7 @@ def attend(plan: Plan, device: str | None) -> Path:
     config = replace(plan.config, training=settled(asked, machine))
     plan = replace(plan, config=config, machine=machine)
     _check_same(plan, said)
-    players, restored = make_players(plan), None
+    players = make_players(plan)
     while True:
         restored = spread(plan, players, {})
         plan = replace(plan, rate_scale=restored.rate_scale)
@@ -91,7 +91,7 @@ def _play(plan: Plan, players: Players, tally: Tally) -> None:
                 tally.begin_again()
             if now.save:
                 engine.check_weights(state(players), players.images_seen)
+            if now.interrupted:
+                raise KeyboardInterrupt
             if now.last:
                 break
-    if now.interrupted:
-        raise KeyboardInterrupt

@@ -173,15 +173,13 @@ def put_back(players: Players, tensors: Mapping[str, Tensor], facts: Mapping[str
 
 @torch.no_grad()
 def spread(plan: Plan, players: Players, tally: Mapping[str, Any]) -> Restored:
-    """Makes the players of every process those of the first; what comes with them, on each the same."""
-    group, told = plan.machine.group, b""
-    if group.size == 1:
+    """Makes the players of every process those of the first; the others hear what comes with them."""
+    group = plan.machine.group
+    if group.first:
+        if group.size > 1:
+            group.tell(weights.packed(state(players), position(plan, players, tally)))
         return Restored()
-    if group.first:
-        told = weights.packed(state(players), position(plan, players, tally))
-    tensors, facts = weights.unpacked(group.tell(told))
-    if group.first:
-        return Restored(int(facts["threads"]), float(facts["rate_scale"]), facts["tally"])
+    tensors, facts = weights.unpacked(group.tell())
     here = state(players)
     if here.keys() != tensors.keys():  # no step was taken yet, or it begins anew
         return put_back(players, tensors, facts)
