@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tiny
-from gander import backbones, config, contrast, positions, rng, stepping
+from gander import backbones, batches, config, contrast, positions, rng, stepping
 from gander.codes import CodeSpec
 from gander.contrast import ONE, OTHER, WHICH, Contrast, parts
 from gander.errors import ConfigError
@@ -181,7 +181,7 @@ def cr(*settings, preset="infogan", images=20):
 def test_iterations_dealt_by_the_block_are_those_dealt_from_the_host_across_the_start(
     schedule, monkeypatch
 ):
-    monkeypatch.setattr(stepping, "BLOCK_IMAGES", 3 * tiny.BATCH)  # it begins inside a block
+    monkeypatch.setattr(batches, "BLOCK_IMAGES", 3 * tiny.BATCH)  # it begins inside a block
     plan = cr(f"schedule={schedule}", "contrast_from=0.2", "critic_norm=spectral")
     one, other = (make_players(plan) for _ in range(2))
     sums, others = Tally(), Tally()

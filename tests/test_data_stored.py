@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gander import data
-from gander.data.reading import stored, tree
+from gander.data.reading import elsewhere, stored, tree
 from gander.data.reading.stored import Bytes, Stored, numbers
 from gander.errors import DataError
 
@@ -184,7 +184,7 @@ def test_what_is_packed_or_small_is_held_in_memory(tmp_path, monkeypatch):
 
 def test_more_than_memory_should_hold_is_refused_before_it_is_made(few, tmp_path, monkeypatch):
     path = write_npz(tmp_path)
-    monkeypatch.setattr(stored, "HELD", 10_000)
+    monkeypatch.setattr(elsewhere, "HELD", 10_000)
     with pytest.raises(DataError, match="write the file at that size once"):
         data.load(str(path), size=32)
 

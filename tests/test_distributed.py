@@ -13,7 +13,7 @@ import torch
 
 import spread
 import tiny
-from gander import cli, cluster, launching, ranks, stepping, weights
+from gander import batches, cli, cluster, launching, ranks, stepping, weights
 from gander.errors import ConfigError
 from gander.plan import check_batch, configured
 from gander.ranks import ALONE, Group
@@ -144,9 +144,9 @@ def test_every_image_comes_once_in_an_epoch(size):
     seen = []
     for rank in range(size):
         object.__setattr__(machine, "group", Group(rank, size))
-        mine = stepping.own_rows(plan)
+        mine = batches.own_rows(plan)
         for first in range(0, tiny.IMAGES, 24):
-            seen += stepping.order(0, first + mine.start, len(mine), tiny.IMAGES).tolist()
+            seen += batches.order(0, first + mine.start, len(mine), tiny.IMAGES).tolist()
     assert sorted(seen) == list(range(tiny.IMAGES))
 
 

@@ -5,11 +5,12 @@ import torch
 
 import tiny
 from gander import engine
+from gander.batches import batch_at
 from gander.engine import check_weights, find_device
 from gander.errors import ConfigError, Diverged
 from gander.momentum import Momentum
 from gander.players import make_players, state
-from gander.stepping import batch_at, draws, step
+from gander.stepping import draws, step
 from gander.tally import Tally
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import tiny
-from gander import stepping
+from gander import batches, stepping
 from gander.errors import ConfigError
 from gander.players import make_players
 from gander.tally import Tally
@@ -17,7 +17,7 @@ def dealt(preset, *settings):
     made = tiny.plan(preset, "r1=0", *settings)
     game = make_players(made).game
     game.critic.eval()
-    real, known = stepping.batch_at(made, 0)
+    real, known = batches.batch_at(made, 0)
     return game, real, known, stepping.Single(made, 0).draws("critic", 0)
 
 

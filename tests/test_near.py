@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import tiny
-from gander import augmentations, near, positions, stepping
+from gander import augmentations, batches, near, positions, stepping
 from gander.codes import CodeSpec
 from gander.errors import ConfigError
 from gander.near import Near, graph_of
@@ -105,14 +105,14 @@ def test_the_recogniser_settles_from_its_position_on_and_asks_for_a_while():
     dealt = [stepping.Single(made, first).draws("critic", 0) for first in (16, 32, 48)]
     assert [augmentations.SETTLED in one for one in dealt] == [False, True, True]
     assert [near.ASKED in one for one in dealt] == [False, True, False]
-    rows = torch.from_numpy(stepping.order(0, 32, tiny.BATCH, len(made.images)))
+    rows = torch.from_numpy(batches.order(0, 32, tiny.BATCH, len(made.images)))
     assert torch.equal(dealt[1][near.ASKED], rows)
 
 
 def test_settled_it_learns_what_the_near_ones_say_more_of_it_and_less_of_fakes():
     made = tiny.plan("infogan-selflabel", *SETTLING, "settle_weight=7", "settle_fakes=0.25")
     game = make_players(made).game
-    real, known = stepping.batch_at(made, 32)
+    real, known = batches.batch_at(made, 32)
     drawn = stepping.Single(made, 32).draws("critic", 0)
     asked = {n: v for n, v in drawn.items() if n != near.ASKED}
     before = {n: v for n, v in asked.items() if n != augmentations.SETTLED}

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import gander
 import tiny
-from gander import config, pace, states, stepping
+from gander import batches, config, pace, states, stepping
 from gander.augmentations import AUGMENTATIONS
 from gander.engine import Engine
 from gander.pace import Pace
@@ -60,7 +60,7 @@ def equal(first, second):
 
 @pytest.mark.parametrize(("preset", "way"), ALL)
 def test_iterations_dealt_by_the_block_are_those_dealt_from_the_host(preset, way, monkeypatch):
-    monkeypatch.setattr(stepping, "BLOCK_IMAGES", 3 * tiny.BATCH)  # several blocks
+    monkeypatch.setattr(batches, "BLOCK_IMAGES", 3 * tiny.BATCH)  # several blocks
     plan = tiny.plan(preset, *WAYS[way], images=20 * tiny.BATCH)
     one, other = (make_players(plan) for _ in range(2))
     sums, others = Tally(), Tally()

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from gander import rng, stepping
+from gander import batches, rng, stepping
+from gander.batches import batch_at, order
 from gander.players import average, make_players
 from gander.positions import momentum, rates
 from gander.runs import Run
-from gander.stepping import batch_at, draws, order, step
+from gander.stepping import draws, step
 from gander.tally import Tally
 
 small = st.integers(1, 40)
@@ -31,7 +32,7 @@ def test_the_order_does_not_depend_on_how_it_is_cut_into_batches(seed, first, si
     whole = order(seed, first, sum(parts) + 1, size)
     cut, at = [], first
     for count in (*parts, 1):
-        stepping._ORDERS.clear()  # as in a process that begins here
+        batches._ORDERS.clear()  # as in a process that begins here
         cut.append(order(seed, at, count, size))
         at += count
     assert np.concatenate(cut).tolist() == whole.tolist()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import tiny
-from gander import augmentations, plan, stepping
+from gander import augmentations, batches, plan, stepping
 from gander.codes import CodeSpec
 from gander.errors import CodeError, ConfigError
 from gander.players import make_players
@@ -91,7 +91,7 @@ def test_no_real_image_teaches_the_preset_a_category():
     made = tiny.plan("infogan-views")
     players = make_players(made)
     drawn = stepping.draws(made, "critic", 0)
-    real, known = stepping.batch_at(made, 0)
+    real, known = batches.batch_at(made, 0)
     terms = {**players.game.critic_terms(real, known, drawn)}
     assert terms.keys() == {"critic", "fake/category", "fake/c1", "fake/c2", "penalty/r1"}
     readings = total({k: v for k, v in terms.items() if k.startswith("fake/")})

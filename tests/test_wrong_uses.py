@@ -378,6 +378,18 @@ explore run --no-open --host nosuch.invalid | nosuch.invalid | 127.0.0.1, 0.0.0.
 explore run --no-open --device tpu | 'tpu' | cpu | give cpu
 explore young --no-open | young | weights/averaged.safetensors | train this one
 
+data pak squares.npz --out shards | 'pak' | pack, index | Did you mean 'pack'
+data pack | SOURCE | any data source, as a folder of images | give any
+data pack nowhere --out shards | 'nowhere' | a folder of images | give a folder
+data pack squares.npz | --out | a new folder | give one
+data pack squares.npz --out squares.npz | squares.npz is a file | a new folder | give a new folder
+data pack squares.npz --out shards --size 3 | given 3 | 4 to 512 | give it so
+data pack squares.npz --out shards --channels 5 | given 5 | 1 to 4 | give it so
+data pack squares.npz --out shards --each 0 | given 0 | 1 to 1,000,000 | give so many
+data pack squares.npz:train[:5] --out shards | train[:5] | whole splits are packed | give squares.npz:train
+data pack squares.npz --out shards --links yes | 'yes' | SOURCE and options | Leave it out
+data index squares.npz | squares.npz is no folder | .tar files | give the one
+train gan --data http://127.0.0.1:1/shards.json | http://127.0.0.1:1/shards.json | connection refused | check the address
 lab shedules | 'shedules' | schedules | Did you mean 'schedules'
 lab schedules --images 0 | given 0 | at least 1 | --images 200000
 lab schedules --seed 1.5 | '1.5' | whole number | --seed 7
@@ -407,7 +419,7 @@ list --all | '--all' | none | See gander list --help
 """
 ROWS = [tuple(map(str.strip, line.split(" | "))) for line in TABLE.strip().split("\n") if line]
 DOES = re.compile(
-    r"^(add|begin|call|correct|did you mean|drop|export|give|install|leave|measure|must|name|need|"
+    r"^(add|begin|call|check|correct|did you mean|drop|export|give|install|leave|measure|must|name|need|"
     r"put|save|say|see|set|show|take|train|valid|write)|^--\w|=|^\d|^report\.|^gaussian|^uniform|^categorical|^as runs/|^28",
     re.I,
 )

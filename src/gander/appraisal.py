@@ -87,7 +87,7 @@ def prepare(plan: Plan, run: Run, say: Say) -> Appraisal | None:
     load = partial(sources.load, images.source, size=size, channels=channels, links=asked.links)
     whole = images.split == "train"
     train = images if whole else load("train")
-    return Appraisal(plan, run, train, load("test"), say)
+    return Appraisal(plan, run, sources.measured(train), sources.measured(load("test")), say)
 
 
 def held_out(plan: Plan, watch: Appraisal | None) -> Data | None:

@@ -209,7 +209,7 @@ def real_splits(
         load = partial(
             sources.load, sources.whole(source), size=size, channels=channels, links=links
         )
-        return load("train"), load("test")
+        return sources.measured(load("train")), sources.measured(load("test"))
     except GanderError as error:
         raise type(error)(f"{error} Measuring needs the real images: --data SRC.") from None
 

@@ -15,7 +15,14 @@ import torch
 
 from gander import best as keeping
 from gander import states
-from gander.errors import Diverged, ProcessLost, TrainingFailed, UnwritableFile, is_out_of_memory
+from gander.errors import (
+    DataError,
+    Diverged,
+    ProcessLost,
+    TrainingFailed,
+    UnwritableFile,
+    is_out_of_memory,
+)
 from gander.plan import Plan
 from gander.players import Players, make_players, restore
 from gander.runs import Run
@@ -41,6 +48,8 @@ def answered(plan: Plan, run: Run) -> Iterator[None]:
         raise ProcessLost(
             f"{error}. {_kept(seen, run)} The same command {again}, with as many processes or another number of them."
         ) from None
+    except DataError as error:  # what was there when it began cannot be had any more
+        raise TrainingFailed(f"{error} {_kept(states.position(run), run)}") from None
     except UnwritableFile as error:
         raise TrainingFailed(
             f"{str(error).rstrip('.')}. {_kept(states.position(run), run)}"

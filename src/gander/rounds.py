@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from gander import appraisal
 from gander.config import Config
+from gander.data.reading.streamed import Streamed
 from gander.plan import Plan
 from gander.players import Players
 from gander.stepping import Steps, step
@@ -64,18 +65,19 @@ def _crossed(images_seen: int, every: int, config: Config) -> bool:
 @contextmanager
 def stepper(plan: Plan, players: Players, tally: Tally) -> Iterator[Callable[[], None]]:
     """What takes one iteration after another: a recording replayed where the device can, else step by step."""
-    if not (
-        plan.machine.records
-        and plan.config.training.recorded
-        and plan.machine.holds(plan.images.images)
-    ):
-        yield partial(step, plan, players, tally)
-        return
-    steps = Steps(plan, players, tally)
+    images = plan.images.images
+    steps = None
     try:
-        yield steps.step
+        if plan.machine.records and plan.config.training.recorded:
+            steps = Steps(plan, players, tally)
+            yield steps.step
+        else:
+            yield partial(step, plan, players, tally)
     finally:
-        steps.close()
+        if isinstance(images, Streamed):
+            images.close()  # first, so that nobody waits for a server
+        if steps is not None:
+            steps.close()
 
 
 @contextmanager

@@ -10,15 +10,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gander import augmentations, contrast, frequencies, near, ranks, rng
+from gander.batches import (
+    batch_at,
+    held,
+    images_at,
+    images_of_a_block,
+    known_of,
+    ordered,
+    own_rows,
+)
 from gander.code import Values
 from gander.config import Config
 from gander.plan import Plan
@@ -36,8 +44,6 @@ from gander.positions import (
 from gander.schedules import Turn, take_turns
 from gander.tally import Tally
 
-BLOCK_IMAGES = 16_384
-"""Real images dealt to the device at once; two blocks ahead are some megabytes."""
 AHEAD = 3  # blocks in the making: drawing 60 numbers for each of 250,000 images a second takes several cores
 
 
@@ -107,7 +113,9 @@ def _iterate(plan: Plan, players: Players, tally: Tally, dealt: Dealt) -> None:
 # ---------------------------------------------------------------------- dealt one by one
 def step(plan: Plan, players: Players, tally: Tally) -> None:
     """One iteration at the players' position, dealt from the host."""
-    iterate(plan, players, tally, Single(plan, players.images_seen))
+    dealt = Single(plan, players.images_seen)
+    dealt.fetch()
+    iterate(plan, players, tally, dealt)
     advance(plan, players, tally)
 
 
@@ -125,9 +133,17 @@ class Single:
 
     plan: Plan
     first: int
+    fetched: list[tuple[Tensor, Values]] = field(default_factory=list)
+
+    def fetch(self) -> None:
+        """All its real images, before anything is changed: of a source that fails the players are left as they were."""
+        turns = range(self.plan.config.game.critic_steps)
+        self.fetched.extend(batch_at(self.plan, self._at(turn)) for turn in turns)
 
     def batch(self, turn: int) -> tuple[Tensor, Values]:
-        return batch_at(self.plan, self._at(turn))
+        if not self.fetched:
+            self.fetch()
+        return self.fetched[turn]
 
     def draws(self, stream: str, turn: int) -> Values:
         values = draws(self.plan, stream, self._at(turn))
@@ -154,51 +170,6 @@ class Single:
         return self.first + turn * self.plan.config.training.batch
 
 
-def batch_at(plan: Plan, first: int) -> tuple[Tensor, Values]:
-    """The images at positions ``first …`` of the endless shuffled sequence, and their given codes."""
-    mine = own_rows(plan)
-    found = order(plan.config.training.seed, first + mine.start, len(mine), len(plan.images))
-    rows = torch.from_numpy(found)
-    real = plan.machine.images(plan.images.images[rows])
-    return real, plan.machine.values(known_of(plan, rows))
-
-
-def own_rows(plan: Plan) -> range:
-    """Which rows of every batch are this process'."""
-    group = plan.machine.group
-    each = plan.config.training.batch // group.size
-    return range(group.rank * each, (group.rank + 1) * each)
-
-
-def known_of(plan: Plan, rows: Tensor) -> Values:
-    """The given codes' values of those rows of the data."""
-    columns = {
-        name: plan.images.columns[name].values[rows]
-        for name in {code.given for code in plan.spec.given if code.given}
-    }
-    return plan.spec.known(columns)
-
-
-_ORDERS: dict[tuple[int, int, int], np.ndarray] = {}
-
-
-def order(seed: int, first: int, count: int, size: int) -> np.ndarray:
-    """Which images come at positions ``first … first + count - 1``: every image once per epoch, (count,) int64."""
-    parts = []
-    while count > 0:
-        epoch, start = divmod(first, size)
-        permutation = _ORDERS.get((seed, epoch, size))
-        if permutation is None:
-            permutation = rng.permutation(seed, "order", epoch, size)
-            _ORDERS.clear()
-            _ORDERS[seed, epoch, size] = permutation
-        part = permutation[start : start + count]
-        parts.append(part)
-        first += len(part)
-        count -= len(part)
-    return np.concatenate(parts)
-
-
 def draws(plan: Plan, stream: str, first: int) -> Values:
     """All that is drawn for this process' images of the batch that begins at position ``first``, on the device."""
     mine = own_rows(plan)
@@ -223,7 +194,7 @@ def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
         )
         looks[augmentations.WEIGHT] = rng.tensor(own_weights(game, first, count))
         if game.settle_from and game.settle_near:
-            looks[near.ROWS] = torch.from_numpy(order(seed, first, count, len(plan.images)))
+            looks[near.ROWS] = ordered(plan, first, count)
     places = frequencies.draw(plan.spec.codes, seed, stream, first, count)
     return plan.spec.draw(seed, stream, first, count) | places | looks
 
@@ -247,9 +218,9 @@ class Steps:
     def __init__(self, plan: Plan, players: Players, tally: Tally) -> None:
         self.plan, self.players, self.tally = plan, players, tally
         self.each = images_each(plan.config)
-        self.count = max(1, BLOCK_IMAGES // self.each)
+        self.images = held(plan)
+        self.count = max(1, images_of_a_block(plan, self.images) // self.each)
         self.slot = torch.zeros(1, dtype=torch.int64, device=plan.machine.device)
-        self.images = plan.images.images.to(plan.machine.device)
         self.maker = ThreadPoolExecutor(AHEAD, thread_name_prefix="deal")
         self.coming: deque[Future[dict[str, Tensor]]] = deque()
         self.next = players.images_seen
@@ -304,7 +275,9 @@ class Steps:
     def _prepared(self) -> dict[str, Tensor]:
         """The next block, while those after it are in the making."""
         while len(self.coming) < AHEAD:
-            self.coming.append(self.maker.submit(block, self.plan, self.next, self.count))
+            self.coming.append(
+                self.maker.submit(block, self.plan, self.next, self.count, self.images is None)
+            )
             self.next += self.count * self.each
         return self.coming.popleft().result()
 
@@ -314,12 +287,17 @@ class FromBlock:
     """One iteration's share of a block, everything on the device."""
 
     plan: Plan
-    images: Tensor
+    images: Tensor | None
+    """All of them; None where they are dealt with the block."""
     now: dict[str, Tensor]
     stage: Stage
 
     def batch(self, turn: int) -> tuple[Tensor, Values]:
-        real = self.plan.machine.images(self.images[self.now["rows"][turn]])
+        if self.images is not None:
+            some = self.images[self.now["rows"][turn]]
+        else:
+            some = self.now["images"][turn]
+        real = self.plan.machine.images(some)
         return real, {name: value[turn] for name, value in self._under("known").items()}
 
     def draws(self, stream: str, turn: int) -> Values:
@@ -352,17 +330,22 @@ class FromBlock:
         }
 
 
-def block(plan: Plan, first: int, count: int) -> dict[str, Tensor]:
+def block(plan: Plan, first: int, count: int, dealt_images: bool = False) -> dict[str, Tensor]:
     """What ``count`` iterations from position ``first`` take from outside, each tensor (count, …) on the host.
+
+    With ``dealt_images`` the real images are among it.
 
     Values are (count, k, batch, …), of each batch this process' rows alone; those of the players that move once an iteration are drawn at its last critic step's position.
     """
     config = plan.config
-    seed, batch, k = config.training.seed, config.training.batch, config.game.critic_steps
+    batch, k = config.training.batch, config.game.critic_steps
     each, starts = batch * k, [first + i * batch * k for i in range(count)]
     mine = own_rows(plan)
-    rows = torch.from_numpy(order(seed, first, count * each, len(plan.images)))
+    rows = ordered(plan, first, count * each)
     rows = rows.view(count, k, batch)[..., mine.start : mine.stop].contiguous()
+    images = None
+    if dealt_images:
+        images, rows = images_at(plan, first, rows)
     parts = {
         "first": torch.tensor(starts),
         "rows": rows,
@@ -370,6 +353,8 @@ def block(plan: Plan, first: int, count: int) -> dict[str, Tensor]:
             [share_taken(config, start + each) for start in starts], dtype=torch.float64
         ),
     }
+    if images is not None:
+        parts["images"] = images
     for name in learners(config):
         table = [rates(plan, start)[name] for start in starts]
         parts[f"rate/{name}"] = torch.tensor(table, dtype=torch.float64)

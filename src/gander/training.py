@@ -30,7 +30,8 @@ from gander import best as keeping
 from gander.appraisal import Appraisal
 from gander.config import Config, differences
 from gander.data import Data
-from gander.errors import ConfigError, Diverged
+from gander.data.reading.streamed import Streamed
+from gander.errors import ConfigError, DataError, Diverged
 from gander.pace import Pace
 from gander.plan import Plan, as_before, configured, make_plan
 from gander.players import Players, make_players, model_of, restore, save, spread
@@ -38,6 +39,8 @@ from gander.rounds import due, interruptible, stepper
 from gander.runs import Hold, Run
 from gander.settings import CHANGEABLE
 from gander.tally import Tally
+
+NAMED = 3  # images that cannot be read, said one by one
 
 
 def train(
@@ -173,6 +176,8 @@ class Table:
     """What the next report will be made of."""
     regrouped: list[str] = field(default_factory=list)
     """And what it tells of categories that were joined and parted."""
+    unreadable: int = 0
+    """Images of a stream of which was said that they cannot be read."""
 
     @property
     def config(self) -> Config:
@@ -230,7 +235,12 @@ def _play(table: Table, deadline: float, pace: Pace) -> None:
     ):
         while players.images_seen < total:
             _regroup(table)
-            take_step()
+            try:
+                take_step()
+            except DataError:  # of a source that cannot be read now; nothing of this step was taken
+                if plan.machine.group.size == 1:
+                    save(plan, players, run, tally.to_dict())
+                raise
             bar.advance(players.images_seen)
             change = pace.look(players)
             if change:
@@ -304,12 +314,27 @@ def write_line(table: Table, before: float, bar: progress.Bar, board: progress.B
         "health": check.signs | adapted(players),
         "alarms": [alarm.name for alarm in check.alarms],
     }
+    if isinstance(plan.images.images, Streamed) and plan.images.images.unreadable:
+        line["unreadable"] = _say_unreadable(table, plan.images.images)
     if table.regrouped:
         line["regrouped"], table.regrouped = table.regrouped, []
     table.run.append("log.jsonl", line)
     board.write(line)
     bar.show(line, check)
     return time.monotonic() - tally.started
+
+
+def _say_unreadable(table: Table, images: Streamed) -> int:
+    """Says which images could not be read since the last report, a few by name; how many they are in all."""
+    found = list(images.unreadable.items())
+    new = found[table.unreadable :]
+    table.unreadable = len(found)
+    if new:
+        named = "; ".join(f"{images.named(row)}: {why}" for row, why in new[:NAMED])
+        table.console.say(
+            f"{len(new):,} images cannot be read, and the next ones were taken instead ({named}{'; …' if len(new) > NAMED else ''})"
+        )
+    return len(found)
 
 
 def adapted(players: Players) -> dict[str, float]:

@@ -17,6 +17,7 @@ from gander.cli import (
     laboratory,
     measuring,
     options,
+    packing,
     reading,
     slips,
     training,
@@ -33,6 +34,7 @@ COMMANDS = (
     handing,
     benching,
     laboratory,
+    packing,
 )  # each adds its own to the app
 
 

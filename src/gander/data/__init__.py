@@ -28,11 +28,14 @@ Sort = Literal["categorical", "continuous", "multilabel", "angle"]
 SPLITS = ("train", "test", "all")
 WRITTEN = re.compile(r"(.+):((train|test|all)(\[.*\])?)", re.DOTALL)
 """A source and a split of it, or some rows of one, as ``train[:50000]``."""
+ELSEWHERE = re.compile(r"hf:|https?://")
 ROWS = re.compile(r"\[(-?\d{1,15})?:(-?\d{1,15})?\]")
 SMALLEST, LARGEST = 4, 512  # pixels a side that can be asked for
 HASHED = (
     4096  # images hashed at once, so that those that stay in their file are never all in memory
 )
+MEASURED = 100_000
+"""Images of a stream that a run is measured against: more would change no figure, and all of a hundred million would be read."""
 LONGEST = 1000  # letters of a line of ``found``
 CLASSES_NAMED = 12  # classes listed one by one in ``found``; beyond that only their number
 
@@ -99,6 +102,10 @@ class Data:
     def fingerprint(self) -> str:
         """SHA-256 (hex) over images, shape and columns: equal exactly when the data are."""
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
+        known = getattr(self.images, "fingerprint", None)
+        if known is not None:  # of images that are streamed, and of their columns
+            digest.update(repr((known, sorted(self.columns))).encode())
+            return digest.hexdigest()
         for part in torch.split(self.images, HASHED):
             digest.update(part.contiguous().numpy().data)
         for name in sorted(self.columns):
@@ -122,6 +129,14 @@ class Data:
                 f"infogan)."
             )
         raise DataError(f"In {self.source!r}: {choose(name, self.columns, 'column')}")
+
+
+def measured(data: Data) -> Data:
+    """What a set is measured by: all of it, and of images that are read as they are needed at most so many, those of its first shards."""
+    if len(data) <= MEASURED or not hasattr(data.images, "fingerprint"):
+        return data
+    line = f"measured by the first {MEASURED:,} of {len(data):,} images"
+    return replace(taken(data, slice(MEASURED)), found=(*data.found, line))
 
 
 def taken(data: Data, rows: Tensor | slice) -> Data:
@@ -151,33 +166,49 @@ def load(
 ) -> Data:
     """The images and columns of ``SRC`` or ``SRC:train``, ``SRC:test``, ``SRC:all``; of ``SRC:train[:50000]`` those rows.
 
-    ``SRC`` is a named source or a path (folder, CSV, zip, npz, npy or IDX file); ``size`` is pixels a
+    ``SRC`` is a named source, a path (folder, CSV, zip, npz, npy, IDX or tar file), an address or ``hf:NAME``; ``size`` is pixels a
     side and ``channels`` 1 to 4 (both detected when None), ``limit`` keeps the first so many
     images, ``links`` follows symbolic links that lead out of a folder. Raises :class:`DataError`.
     """
-    source, written = _parted(spec)
+    source, written = parted(spec)
     split, bracket, inside = (split or written or "train").partition("[")
     if split not in SPLITS:
         raise DataError(choose(split, SPLITS, "split"))
-    for what, number, least, most in (
-        ("size", size, SMALLEST, LARGEST),
-        ("channels", channels, 1, 4),
-        ("limit", limit, 1, None),
-    ):
-        if number is not None and (number < least or (most is not None and number > most)):
-            allowed = f"{least} to {most}" if most else f"{least} or more"
-            raise DataError(f"{what} is {allowed} for data, given {number}; give it so.")
-    if _is_name(source):
+    check_bounds(size=size, channels=channels, limit=limit)
+    most = None if bracket else limit
+    if is_named(source):
         module = importlib.import_module(f"gander.data.{source.replace('-', '_')}")
-        data: Data = module.load(split, size, None if bracket else limit)
+        data: Data = module.load(split, size, most)
+    elif ELSEWHERE.match(source):
+        data = _from_afar(source, split, size, channels)
     else:
         from gander.data.reading.path import read
 
-        most = None if bracket else limit
         data = read(_existing(source), split, size, channels, most, links)
     if bracket:
         data = _rows(data, bracket + inside)
     return _finished(replace(data, source=source), size, channels, limit)
+
+
+def _from_afar(source: str, split: str, size: int | None, channels: int | None) -> Data:
+    """A set of the hub, or in shards on a server."""
+    if source.startswith("hf:"):
+        from gander.data.reading import hub
+
+        return hub.read(source, split, size, channels)
+    from gander.data.reading import fetching
+
+    return fetching.read(source, split, size, channels)
+
+
+def check_bounds(**asked: int | None) -> None:
+    """Refuses a size, a number of channels or a limit that cannot be. Raises :class:`DataError`."""
+    bounds = {"size": (SMALLEST, LARGEST), "channels": (1, 4), "limit": (1, None)}
+    for what, number in asked.items():
+        least, most = bounds[what]
+        if number is not None and (number < least or (most is not None and number > most)):
+            allowed = f"{least} to {most}" if most else f"{least} or more"
+            raise DataError(f"{what} is {allowed} for data, given {number}; give it so.")
 
 
 def _rows(data: Data, said: str) -> Data:
@@ -265,14 +296,14 @@ def _values_in_words(column: Column) -> str:
     return f"{known.min().item():.4g} to {known.max().item():.4g}"
 
 
-def _parted(spec: str) -> tuple[str, str | None]:
-    """A specification as source and split (None when it names none)."""
+def parted(spec: str) -> tuple[str, str | None]:
+    """A specification as source and split (None when it names none). Raises :class:`DataError`."""
     if written := WRITTEN.fullmatch(spec):
         return written[1], written[2]
     source, colon, split = spec.rpartition(":")
     if not colon:
         return spec, None
-    if (_is_name(source) or _is_there(source)) and not _is_there(spec):
+    if (is_named(source) or _is_there(source)) and not _is_there(spec):
         raise DataError(f"In {spec!r}: {choose(split, SPLITS, 'split')}")
     return spec, None
 
@@ -284,7 +315,8 @@ def _is_there(path: str) -> bool:
         return False
 
 
-def _is_name(source: str) -> bool:
+def is_named(source: str) -> bool:
+    """Whether it is a named source, and no path."""
     return re.fullmatch(r"[a-z0-9-]+", source) is not None and source in sources()
 
 
@@ -300,5 +332,6 @@ def _existing(source: str) -> Path:
         raise DataError(f"{source!r} cannot be looked at: {error.strerror}.") from None
     raise DataError(
         f"{choose(source, sources(), 'named data source')} There is no such file or folder either: give a folder of "
-        f"images (one sub-folder for each class, or a labels.csv), a .csv, .zip, .npz, .npy or IDX file."
+        f"images (one sub-folder for each class, or a labels.csv), a .csv, .zip, .npz, .npy or IDX file, tar shards, an "
+        f"address (https://…/shards.json) or a set of the hub (hf:OWNER/NAME)."
     )

@@ -20,13 +20,14 @@ import torch
 from torch import Tensor
 
 from gander import rng
+from gander.batches import batch_at
 from gander.game import Terms
 from gander.lab.gradients import Deviation, deviation, overheard, textbook, told_apart
 from gander.plan import Plan
 from gander.players import Players, average, make_players
 from gander.positions import momentum, rates
 from gander.schedules import MISTAKES, SCHEDULES, Turn, take_turns
-from gander.stepping import batch_at, draws
+from gander.stepping import draws
 
 ROUNDS = 16  # looks at the gradients, evenly spaced
 LEAST_BATCHES = 4  # of a round: one turn is looked at, the others are timed

@@ -6,11 +6,12 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from gander.data.reading.pixels import MODES, converted, squared
 from gander.data.reading.store import Store, batches
 from gander.errors import DataError
 
+Made = TypeVar("Made")
 KEPT = 64  # pixels: images of one size with no longer side stay as they are
 REDUCED = 32  # pixels a side of everything else, unless told
 MOST_PIXELS = 64_000_000  # in one image
@@ -77,12 +79,7 @@ def decoded(
             if limit is not None and len(small) >= limit:
                 break
     if not small or len(skipped) > len(small):
-        reasons = "\n  ".join(skipped[:NAMED]) or "there is none"
-        raise DataError(
-            f"{store.where}: {len(skipped):,} of {len(skipped) + len(small):,} images cannot be "
-            f"read:\n"
-            f"  {reasons}"
-        )
+        raise _unreadable(store, skipped[:NAMED], len(skipped), len(skipped) + len(small))
     notes = []
     if skipped:
         notes.append(f"skipped {len(skipped):,} unreadable images: {'; '.join(skipped[:NAMED])}")
@@ -99,12 +96,48 @@ def _each(
     store: Store, names: Sequence[str], size: int | None
 ) -> Iterator[tuple[np.ndarray, bool] | str]:
     """In order, every file's pixels and whether they were shrunk, or why it cannot be read."""
+    return _through(store, names, partial(_pixels, size=size))
+
+
+def each(store: Store, names: Sequence[str], shape: tuple[int, int, int]) -> Iterator[Tensor | str]:
+    """In order, every file as (C, H, W) uint8 of a shape, or why it cannot be read; few of them in memory at a time."""
+    return _through(store, names, partial(fitted, shape=shape))
+
+
+def _through(
+    store: Store, names: Sequence[str], make: Callable[[bytes | str], Made]
+) -> Iterator[Made]:
+    """What is made of every file's content, in order."""
     with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         # Pillow warns of odd metadata and of large images; the latter are refused below
         warnings.simplefilter("ignore")
         for some in batches(store, names, AT_ONCE, MOST_AT_ONCE):
             read = (_content(store, name) for name in some)
-            yield from list(pool.map(partial(_pixels, size=size), read))
+            yield from list(pool.map(make, read))
+
+
+def detected(
+    store: Store, names: Sequence[str], size: int | None, channels: int | None
+) -> tuple[int, int, int]:
+    """The shape (C, H, W) that :func:`decoded` would give these files, found with few of them in memory. Raises :class:`DataError`."""
+    shapes, colour, alpha, shrunk, bad = set[tuple[int, ...]](), False, False, False, 0
+    skipped: list[str] = []
+    good = 0
+    for name, result in zip(names, _each(store, names, size), strict=True):
+        if isinstance(result, str):
+            bad += 1
+            skipped = skipped if len(skipped) == NAMED else [*skipped, f"{name}: {result}"]
+            continue
+        pixels, small = result
+        good, shrunk = good + 1, shrunk or small
+        shapes.add(pixels.shape[:2])
+        colour = colour or _has_colour(pixels)
+        alpha = alpha or _has_alpha(pixels)
+    if not good or bad > good:
+        raise _unreadable(store, skipped, bad, bad + good)
+    side = REDUCED if size is None and (shrunk or len(shapes) > 1) else size
+    height, width = (side, side) if side else next(iter(shapes))
+    return channels or (3 if colour else 1) + alpha, height, width
 
 
 def _content(store: Store, name: str) -> bytes | str:
@@ -129,6 +162,23 @@ def _pixels(content: bytes | str, size: int | None) -> tuple[np.ndarray, bool] |
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
         return _reason(error)
     return pixels.reshape(image.height, image.width, -1), large
+
+
+def fitted(content: bytes | str, shape: tuple[int, int, int]) -> Tensor | str:
+    """One file as (C, H, W) uint8 of this shape, its central square if it has another; a text says why it cannot be."""
+    if isinstance(content, str):
+        return content
+    channels, height, width = shape
+    try:
+        image = upright(_told(content))
+        if image.size != (width, height):
+            if height != width:
+                return f"{image.width} x {image.height} pixels instead of {width} x {height}"
+            image = squared(image, height)
+        pixels = np.array(image).reshape(height, width, -1)
+    except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
+        return _reason(error)
+    return converted(torch.from_numpy(pixels).permute(2, 0, 1)[None], channels)[0]
 
 
 def _reason(error: Exception) -> str:
@@ -203,7 +253,7 @@ def _stacked(images: list[np.ndarray], channels: int | None) -> Tensor:
     """Images (h, w, 1 to 4) of one size, with the fewest channels that lose nothing."""
     if channels is None:
         colour = any(_has_colour(one) for one in images)
-        alpha = any(one.shape[2] in (2, 4) and bool((one[:, :, -1] < 255).any()) for one in images)
+        alpha = any(_has_alpha(one) for one in images)
         channels = (3 if colour else 1) + alpha
     height, width = images[0].shape[:2]
     result = torch.empty((len(images), channels, height, width), dtype=torch.uint8)
@@ -211,6 +261,16 @@ def _stacked(images: list[np.ndarray], channels: int | None) -> Tensor:
         pixels = torch.from_numpy(one.transpose(2, 0, 1).copy())
         result[row] = converted(pixels[None], channels)[0]
     return result
+
+
+def _unreadable(store: Store, some: Sequence[str], count: int, of: int) -> DataError:
+    reasons = "\n  ".join(some) or "there is none"
+    return DataError(f"{store.where}: {count:,} of {of:,} images cannot be read:\n  {reasons}")
+
+
+def _has_alpha(pixels: np.ndarray) -> bool:
+    """Whether anything shines through."""
+    return pixels.shape[2] in (2, 4) and bool((pixels[:, :, -1] < 255).any())
 
 
 def _has_colour(pixels: np.ndarray) -> bool:

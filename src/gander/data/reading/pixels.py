@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gander.data.reading.stored import Stored
+from gander.data.reading.elsewhere import Elsewhere
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 RED, GREEN, BLUE = 19595, 38470, 7471  # the luma of ITU-R 601 in 1/65536, as Pillow rounds it
@@ -28,7 +28,7 @@ def squared(image: Image.Image, size: int) -> Image.Image:
 def resized(images: Tensor, size: int) -> Tensor:
     """Every image cut to its central square and resized, (N, C, size, size) uint8."""
     count, channels = images.shape[:2]
-    if isinstance(images, Stored):
+    if isinstance(images, Elsewhere):
         return images.changed(lambda part: resized(part, size), (channels, size, size))
     result = np.empty((count, size, size, channels), np.uint8)
     for row, pixels in enumerate(images.permute(0, 2, 3, 1).numpy()):
@@ -57,7 +57,7 @@ def converted(images: Tensor, channels: int) -> Tensor:
     has = images.shape[1]
     if has == channels:
         return images
-    if isinstance(images, Stored):
+    if isinstance(images, Elsewhere):
         shape = (channels, *images.shape[2:])
         return images.changed(lambda part: converted(part, channels), shape)
     painted, alpha = (images, None) if has in (1, 3) else (images[:, :-1], images[:, -1:])

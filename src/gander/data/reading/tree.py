@@ -44,6 +44,11 @@ def read_folder(
     links: bool = False,
 ) -> Data:
     """A folder, with a CSV inside or beside it; links that lead out of it are followed where ``links``."""
+    return _read(*folder(path, links), split, size, channels, limit)
+
+
+def folder(path: Path, links: bool = False) -> tuple[Store, table.Table | None]:
+    """A folder's files, and the table beside it."""
     whole = path.resolve()
     beside = whole.parent / f"{whole.name}.csv"
     store = Folder(path, links)
@@ -52,7 +57,7 @@ def read_folder(
         given = table.read(beside)
     elif beside.is_file():
         store.notes.append(f"did not follow {beside.name}, a link to another folder ({TO_ALLOW})")
-    return _read(store, given, split, size, channels, limit)
+    return store, given
 
 
 def read_csv(
@@ -64,12 +69,17 @@ def read_csv(
     links: bool = False,
 ) -> Data:
     """A CSV given by itself: the images it lists, and no others."""
+    return _read(*named_in(path, links), split, size, channels, limit)
+
+
+def named_in(path: Path, links: bool = False) -> tuple[Store, table.Table | None]:
+    """The files that a table names, and the table."""
     given = table.read(path)
     store = Folder(path.parent, links)
     images, _, _ = sifted(store.names)
     rows, _ = table.matched(given, images, "")
     store.names = [name for name, row in zip(images, rows, strict=True) if row is not None]
-    return _read(store, given, split, size, channels, limit)
+    return store, given
 
 
 def read_zip(
@@ -112,14 +122,25 @@ def _parted(count: int, held: Iterator[bool], split: str) -> tuple[np.ndarray, s
     return np.flatnonzero(test if split == "test" else ~test), said
 
 
-def _read(
-    store: Store,
-    beside: table.Table | None,
-    split: str,
-    size: int | None,
-    channels: int | None,
-    limit: int | None,
-) -> Data:
+@dataclass(frozen=True)
+class Listing:
+    """What a folder or a zip holds before any image is decoded."""
+
+    store: Store
+    entries: list[Entry]
+    own_splits: bool
+    columns: dict[str, Column]
+    """In the order of the entries."""
+    label: str | None
+    notes: tuple[str, ...]
+
+    def chosen(self, split: str) -> tuple[list[int], str]:
+        """The entries of a split, and a line that says how it came about."""
+        return _chosen(self.entries, self.own_splits, split)
+
+
+def listed(store: Store, beside: table.Table | None = None) -> Listing:
+    """The images of a store and their columns. Raises :class:`DataError`."""
     images, tables, notes = sifted(store.names)
     if not images:
         seen = f" ({'; '.join([*store.notes, *notes])})" if store.notes or notes else ""
@@ -128,10 +149,21 @@ def _read(
             f"with a labels.csv, or train/ and test/ folders of those; or an .npz or IDX file."
         )
     entries, own_splits = _entries(images)
-    notes = [*store.notes, *notes]
     columns, label, said = _columns(store, entries, tables, beside)
-    rows, line = _chosen(entries, own_splits, split)
-    notes += [*said, line]
+    return Listing(store, entries, own_splits, columns, label, (*store.notes, *notes, *said))
+
+
+def _read(
+    store: Store,
+    beside: table.Table | None,
+    split: str,
+    size: int | None,
+    channels: int | None,
+    limit: int | None,
+) -> Data:
+    listing = listed(store, beside)
+    entries = listing.entries
+    rows, line = listing.chosen(split)
     # Size and channels are detected over every split, so that train and test always agree.
     wanted = rows if limit is not None or (size and channels) else list(range(len(entries)))
     result = decoded(store, [entries[row].name for row in wanted], size, channels, limit)
@@ -146,9 +178,9 @@ def _read(
         source="",
         split=split,
         images=result.images if len(kept) == len(readable) else result.images[kept],
-        columns={n: replace(c, values=c.values[order]) for n, c in columns.items()},
-        label=label,
-        found=(*notes, *result.notes),
+        columns={n: replace(c, values=c.values[order]) for n, c in listing.columns.items()},
+        label=listing.label,
+        found=(*listing.notes, line, *result.notes),
     )
 
 

@@ -1,0 +1,278 @@
+"""Shards on a server: fetched whole into the cache when they are needed, checked, and let go of when others need the room."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+from urllib.parse import urldefrag, urljoin
+
+from gander.data import Data
+from gander.data.reading import shards
+from gander.data.reading.places import cache_folder
+from gander.data.reading.shards import LARGEST_MANIFEST, MANIFEST, File
+from gander.errors import DataError
+
+TRIES = 6
+"""How often a server is asked for a file before it is given up."""
+WAIT = 0.5
+"""Seconds before the second try; each further one waits twice as long."""
+PATIENCE = (10.0, 30.0)
+"""Seconds for a connection, and without a byte arriving."""
+SLOWEST = 2_000.0
+"""Bytes a second, on average over ``PATIENCE``, below which it is tried anew."""
+PIECE = 1 << 16  # bytes read at once
+AT_ONCE = 2  # shards that are fetched at a time
+ROOM = 16 << 30
+"""Bytes of fetched shards that are kept, unless ``$GANDER_CACHE_GB`` says otherwise; those being read are kept in any case."""
+GIVEN_UP = frozenset((400, 401, 403, 404, 405, 410, 416))  # asking again changes nothing
+
+
+class Unanswered(Exception):
+    """A try that failed, with why."""
+
+
+class There:
+    """A set on a server."""
+
+    def __init__(self, base: str) -> None:
+        self.where = base
+        self.leaving = threading.Event()
+        self._pool: ThreadPoolExecutor | None = None
+        self._coming: dict[str, Future[Path]] = {}
+        self._lock = threading.Lock()
+        self._needed: frozenset[str] = frozenset()
+
+    def file(self, file: File) -> Path:
+        """It in the cache, once it has come. Raises ``DataError``."""
+        path = self._path(file)
+        if _is_there(path, file):
+            with contextlib.suppress(OSError):
+                os.utime(path)  # the last that was needed is the last to go
+            return path
+        return self._fetched(file).result()
+
+    def coming(self, files: Sequence[File]) -> None:
+        """Begins to fetch those that are needed now and soon, if they are not here."""
+        needed = frozenset(file.file for file in files)
+        if needed == self._needed:
+            return
+        self._needed = needed
+        for file in files:
+            if not _is_there(self._path(file), file):
+                self._fetched(file)
+
+    def close(self) -> None:
+        """Waits for no server any longer."""
+        self.leaving.set()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._coming, self._needed = {}, frozenset()
+        self.leaving, self._pool = threading.Event(), None
+
+    def _path(self, file: File) -> Path:
+        return cache_folder() / "shards" / f"{file.sha256[:32]}{Path(file.file).suffix}"
+
+    def _fetched(self, file: File) -> Future[Path]:
+        with self._lock:
+            running = self._coming.get(file.file)
+            if running is None or running.done():
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
+                running = self._pool.submit(self._fetch, file, self.leaving)
+                self._coming[file.file] = running
+            return running
+
+    def _fetch(self, file: File, leaving: threading.Event) -> Path:
+        path = self._path(file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path):  # of several processes one fetches it
+            if not _is_there(path, file):
+                self._make_room(file)
+                url = urljoin(self.where, file.file)
+                part = path.with_suffix(f".{os.getpid()}.part")
+                try:
+                    download(url, part, file.bytes, file.sha256, leaving)
+                    os.replace(part, path)
+                finally:
+                    part.unlink(missing_ok=True)
+        return path
+
+    def _make_room(self, file: File) -> None:
+        """Lets go of the shards that were not needed for longest."""
+        room = int(float(os.environ.get("GANDER_CACHE_GB", ROOM / 1e9)) * 1e9)
+        kept = []
+        for path in (cache_folder() / "shards").glob("*.tar"):
+            with contextlib.suppress(OSError):
+                kept.append((path.stat().st_mtime, path.stat().st_size, path))
+        total = file.bytes + sum(size for _, size, _ in kept)
+        for _, size, path in sorted(kept):
+            if total <= room:
+                break
+            with contextlib.suppress(OSError):
+                path.unlink()  # whoever has it open reads on
+                total -= size
+
+
+def _is_there(path: Path, file: File) -> bool:
+    try:
+        return path.stat().st_size == file.bytes
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time, where the system knows how."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+# ---------------------------------------------------------------------- from a server
+def download(url: str, into: Path, size: int, sha256: str, leaving: threading.Event) -> None:
+    """A file of so many bytes with this checksum, tried several times; what has come is not asked for again. Raises ``DataError``."""
+    wait, why = WAIT, ""
+    for number in range(TRIES):
+        if number:
+            leaving.wait(wait)
+            wait *= 2
+        if leaving.is_set():
+            raise DataError(f"{url} was not fetched: the training ends.")
+        try:
+            with into.open("ab") as file:
+                _append(url, file, size)
+            if _digest(into) == sha256:
+                return
+            why = "the file there is not the one that was packed: its checksum differs"
+            into.unlink()
+        except Unanswered as error:
+            why = str(error)
+    raise DataError(
+        f"{url} could not be had in {TRIES} tries: {why}. Give the same command again when it can."
+    )
+
+
+def _append(url: str, file: IO[bytes], size: int) -> None:
+    """What is lacking of a file. Raises ``Unanswered``, and ``DataError`` where asking again is of no use."""
+    import requests
+
+    have = file.seek(0, os.SEEK_END)
+    if have == size:
+        return
+    asked = {"Range": f"bytes={have}-"} if have else {}
+    begun = time.monotonic()
+    try:
+        with requests.get(
+            url, headers={**asked, "Accept-Encoding": "identity"}, stream=True, timeout=PATIENCE
+        ) as answer:
+            _check(url, answer.status_code)
+            if answer.status_code != 206 and have:  # it sends all of it
+                file.truncate(0)
+                have = 0
+            for piece in answer.iter_content(PIECE):
+                have += len(piece)
+                if have > size:
+                    file.truncate(0)
+                    raise Unanswered(f"it is longer than the {size:,} bytes it should have")
+                file.write(piece)
+                passed = time.monotonic() - begun
+                if passed > PATIENCE[1] and file.tell() < SLOWEST * passed:
+                    raise Unanswered(f"{file.tell() / passed:,.0f} bytes a second")
+    except requests.RequestException as error:
+        raise Unanswered(_in_words(error)) from None
+    if have < size:
+        raise Unanswered(f"the connection ended after {have:,} of {size:,} bytes")
+
+
+def _check(url: str, status: int) -> None:
+    if status in GIVEN_UP:
+        raise DataError(f"{url} cannot be had: the server answers {status}.")
+    if status not in (200, 206):
+        raise Unanswered(f"the server answers {status}")
+
+
+def _in_words(error: Exception) -> str:
+    """Why a try failed, in a few words: the texts of these errors are paragraphs."""
+    text = str(error)
+    for sign, words in (
+        ("NameResolution", "no such host, or no network"),
+        ("Name or service not known", "no such host, or no network"),
+        ("timed out", "no answer in time"),
+        ("refused", "connection refused"),
+        ("IncompleteRead", "the connection ended early"),
+        ("Connection aborted", "the connection ended early"),
+        ("reset by peer", "the connection ended early"),
+    ):
+        if sign in text:
+            return words
+    return text.partition("\n")[0][:160]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# ---------------------------------------------------------------------- a set
+def read(url: str, split: str, size: int | None, channels: int | None) -> Data:
+    """One split of a packed set on a server: the address of its ``shards.json``, or of the folder it is in. Raises ``DataError``.
+
+    ``#sha256=…`` behind the address says what that list must be; the list says it of everything else.
+    """
+    plain, fragment = urldefrag(url)
+    whole = plain if plain.endswith(".json") else plain.rstrip("/") + "/" + MANIFEST
+    content = _list(whole)
+    found = hashlib.sha256(content).hexdigest()
+    asked = fragment.removeprefix("sha256=")
+    if fragment and asked != found:
+        raise DataError(
+            f"{whole} is not the list that was asked for: its SHA-256 is {found}, and #sha256={asked[:64]} was given."
+        )
+    manifest = shards.parsed(content, whole)
+    files = [f for s in manifest.splits.values() for f in (*s.shards, *s.index)]
+    if not all(file.sha256 for file in files):
+        raise DataError(
+            f"{whole} names files without a checksum, and none is fetched without; write it with `gander data index FOLDER`."
+        )
+    return shards.read(There(whole), manifest, split, size, channels)
+
+
+def _list(url: str) -> bytes:
+    """The content of a list of shards. Raises ``DataError``."""
+    import requests
+
+    wait, why = WAIT, ""
+    for number in range(TRIES):
+        if number:
+            time.sleep(wait)
+            wait *= 2
+        try:
+            with requests.get(url, timeout=PATIENCE, stream=True) as answer:
+                _check(url, answer.status_code)
+                content = b""
+                for piece in answer.iter_content(PIECE):
+                    content += piece
+                    if len(content) > LARGEST_MANIFEST:
+                        raise DataError(f"{url} is longer than a list of shards can be.")
+                return content
+        except Unanswered as error:
+            why = str(error)
+        except requests.RequestException as error:
+            why = _in_words(error)
+            if "no such host" in why or "Invalid URL" in why:
+                break
+    raise DataError(
+        f"{url} could not be had: {why}. Check the address, or try again when its server answers."
+    )
