@@ -381,7 +381,7 @@ explore young --no-open | young | weights/averaged.safetensors | train this one
 data pak squares.npz --out shards | 'pak' | pack, index | Did you mean 'pack'
 data pack | SOURCE | any data source, as a folder of images | give any
 data pack nowhere --out shards | 'nowhere' | a folder of images | give a folder
-data pack squares.npz | --out | a new folder | give one
+data pack squares.npz | --out | A new folder | give one
 data pack squares.npz --out squares.npz | squares.npz is a file | a new folder | give a new folder
 data pack squares.npz --out shards --size 3 | given 3 | 4 to 512 | give it so
 data pack squares.npz --out shards --channels 5 | given 5 | 1 to 4 | give it so
@@ -389,7 +389,7 @@ data pack squares.npz --out shards --each 0 | given 0 | 1 to 1,000,000 | give so
 data pack squares.npz:train[:5] --out shards | train[:5] | whole splits are packed | give squares.npz:train
 data pack squares.npz --out shards --links yes | 'yes' | SOURCE and options | Leave it out
 data index squares.npz | squares.npz is no folder | .tar files | give the one
-train gan --data http://127.0.0.1:1/shards.json | http://127.0.0.1:1/shards.json | connection refused | check the address
+train gan --data http://127.0.0.1:1/shards.json | http://127.0.0.1:1/shards.json | connection refused | Check the address
 lab shedules | 'shedules' | schedules | Did you mean 'schedules'
 lab schedules --images 0 | given 0 | at least 1 | --images 200000
 lab schedules --seed 1.5 | '1.5' | whole number | --seed 7
