@@ -22,6 +22,8 @@ NODE = 8
 """GPUs of a machine."""
 WEAK = 64
 """Images a GPU and step where the batch grows with the GPUs."""
+READERS = 3
+"""Threads that deal blocks of images ahead of the iterations, ``stepping.AHEAD``."""
 STRONG = 4096
 """Images a step where it does not."""
 SEEN = 10**9
@@ -522,73 +524,85 @@ def once_table(record: Record) -> Table:
     table = Table(head)
     for about, each, who in (
         (
-            "photographs reduced to an .npz, hours of one core",
+            "packed at 128 px (`gander data pack`): photographs decoded, hours of one core; more for the PNG",
             took["photo"]["median"],
-            "whoever makes the file",
+            "whoever packs the set",
         ),
         (
-            "fingerprint: all rows read and hashed, hours",
+            "pixels in a file, fingerprint: all rows read and hashed, hours",
             took["row"]["median"] + took["hash"]["median"],
-            "every process, one thread",
+            "every process, one thread; of shards it is that of their list",
         ),
         (
-            "order of an epoch, hours",
+            "pixels in a file, order of an epoch, hours",
             took["order"]["median"],
-            "every process, one thread, each epoch",
-        ),
-        (
-            "features of all real images at the first evaluation, hours of one thread",
-            took["judge"]["median"],
-            "the first process, kept in the cache",
+            "every process, one thread, each epoch; of shards a window at a time",
         ),
     ):
         table.rows.append((about, *(number(each * count / 3600) for count in (10**6, 10**9)), who))
     table.rows += [
         (
-            "pixels in their file, TB",
+            "features of real images at the first evaluation, hours of one thread",
+            *(number(took["judge"]["median"] * n / 3600) for n in (10**6, 10**5)),
+            "the first process, kept in the cache; of shards the first 100,000 images",
+        ),
+        (
+            "pixels in a file, TB",
             *(number(model["image_bytes"] * n / 1e12) for n in (10**6, 10**9)),
             "one file for all",
         ),
         (
-            "order, labels and split in memory, GB",
+            "pixels in a file: order, labels and split in memory, GB",
             *(number(24 * n / 1e9) for n in (10**6, 10**9)),
             "every process: 24 bytes an image, measured (speed.md)",
+        ),
+        (
+            "shards of PNG at 128 px, TB",
+            *(number(took["png"]["bytes"] * n / 1e12) for n in (10**6, 10**9)),
+            "a file server, or each machine its cache",
+        ),
+        (
+            "shards: index, mapped from its files, GB",
+            *(number(20 * n / 1e9) for n in (10**6, 10**9)),
+            "12 bytes an image and 8 for its label, one copy in a machine",
         ),
     ]
     return table
 
 
 def regimes_table(record: Record) -> Table:
-    """Where the images lie, and what a step then takes on one GPU."""
-    model, row = record["model"], record["measured"]["row"]["median"]
+    """Where the images lie, and what a step then takes on one GPU: the slower of itself and of the threads that read ahead of it."""
+    model, took = record["model"], record["measured"]
     steps = [step(record, 1, WEAK, case).seconds for case in CASES]
-    slow = [
-        max(one, model["operations"] * case.launch) + WEAK * row
-        for one, case in zip(steps, CASES, strict=True)
-    ]
     room = int(MEMORY / 2 // model["image_bytes"])
-    return Table(
+    table = Table(
         (
             "images of the data",
             "where they lie",
             f"a step of {WEAK} images, ms",
             "images/s of a GPU",
-        ),
-        [
-            (
-                f"up to {room:,}",
-                "on the GPU; iterations are recorded and replayed",
-                span([s * 1e3 for s in steps]),
-                span([WEAK / s for s in steps]),
-            ),
-            (
-                "more",
-                "in their file; taken operation by operation, rows read in between",
-                span([s * 1e3 for s in slow]),
-                span([WEAK / s for s in slow]),
-            ),
-        ],
+            "the limit",
+        )
     )
+    for count, where, each in (
+        (f"up to {room:,}", "on the GPU", 0.0),
+        ("any number", "pixels in a file, dealt with the block", took["row"]["median"]),
+        ("any number", "shards of PNG at 128 px", took["png"]["median"]),
+        ("any number", "shards of whole photographs", took["photo"]["median"]),
+    ):
+        read = WEAK * each / READERS
+        ends = [max(one, read) for one in steps]
+        slower = sum(read > one for one in steps)
+        table.rows.append(
+            (
+                count,
+                where,
+                span([s * 1e3 for s in ends]),
+                span([WEAK / s for s in ends]),
+                ("the step", "one or the other", "the reading")[slower],
+            )
+        )
+    return table
 
 
 def aside_table(record: Record) -> Table:
