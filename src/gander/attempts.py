@@ -107,6 +107,8 @@ class Attempts:
                         and (waiting or made < self.total)
                     ):
                         made += not waiting
+                        if waiting:
+                            self.tell(f"trial {waiting[0].number} goes on")
                         self._begin(waiting.pop(0) if waiting else self.trials.ask())
                     if not self.going:
                         break

@@ -112,6 +112,7 @@ class Findings:
                     "settings": one.params,
                     "figures": {str(images): value for images, value in one.figures.items()},
                     "run": str(self.run(one.number)),
+                    "command": self.command(one),
                     "why": one.why,
                 }
                 for one in self.tried

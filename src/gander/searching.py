@@ -275,7 +275,7 @@ def _measurable(asked: Search, tell: Tell) -> tuple[str, Better]:
         return appraisal.measurable(watch, make_players(asked.plan), asked.by)
     except ConfigError as error:
         raise ConfigError(
-            f"--by {asked.by}: {error} Search by another metric, as --by frechet."
+            f"--by {asked.by}: {error} Search by another figure, as --by frechet."
         ) from None
 
 

@@ -156,6 +156,10 @@ class Trials:
             )
             if ASKED not in self.study.user_attrs:
                 self.study.set_user_attr(ASKED, dict(asked))
+        if any(one.params.keys() != self.distributions.keys() for one in self._frozen()):
+            raise RunError(
+                f"{file} holds a trial that no search of gander made: it lacks a setting, or has another; give another --out."
+            )
 
     def all(self) -> list[Tried]:
         """Every trial, in the order of their numbers."""
