@@ -463,15 +463,15 @@ def test_a_real_trial_is_an_ordinary_run_that_its_command_repeats(quick, capfd):
 
 @pytest.mark.slow
 def test_a_killed_search_ends_in_the_bits_of_one_that_was_not(quick):
-    words = ["infogan", "--data", tiny.source(), *REAL, "--trials", "3"]
-    words[words.index("--images") + 1] = "960"
+    words = ["infogan", "--data", tiny.source(), *REAL, "--trials", "2"]
+    words[words.index("--images") + 1] = "480"
     short = [*SHORT, "evaluate_images=96", "save_seconds=0.1"]
     assert command(*words, "--out", "whole", *short).wait() == 0
     dice, kills = random.Random(0), 0
     while True:
         process = command(*words, "--out", "killed", *short)
         try:
-            assert process.wait(dice.uniform(15, 60)) == 0
+            assert process.wait(dice.uniform(15, 50)) == 0
             break
         except subprocess.TimeoutExpired:
             process.kill() if dice.random() < 0.5 else process.send_signal(signal.SIGINT)
@@ -483,6 +483,6 @@ def test_a_killed_search_ends_in_the_bits_of_one_that_was_not(quick):
         [{k: v for k, v in x.items() if k != "run"} for x in one["trials"]] for one in found
     )
     assert whole == killed
-    for number in range(3):
+    for number in range(2):
         one, other = (tiny.state(f"{out}/trials/{number:05d}") for out in ("whole", "killed"))
         assert tiny.same(one, other)

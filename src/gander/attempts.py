@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 COMPLAINT = "gander: "
 ASKED_TO_END = (INTERRUPTED, -signal.SIGTERM, -signal.SIGINT)
-SAVES = 60.0  # seconds in which the process of a search that was killed has saved and ended
-LAST = 10.0  # seconds to end in where there is no time left to save
+SAVES = 60.0  # seconds in which a process that was asked to end has saved and ended
 KILLS = 2
 """How often a process may be killed by the system before its trial has failed."""
 SHOWN = 300  # letters of what went wrong
@@ -250,7 +249,7 @@ class Attempts:
                 one.process.terminate()
         for one in self.going:
             try:
-                one.process.wait(LAST)
+                one.process.wait(SAVES)
             except subprocess.TimeoutExpired:
                 one.process.kill()
                 one.process.wait()
