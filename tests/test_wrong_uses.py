@@ -413,6 +413,45 @@ bench --precision fp8 | 'fp8' | auto, fp32, bf16 | Valid
 bench --device tpu | 'tpu' | cpu | give cpu
 bench --json one | one | figures.json | give a file
 
+search infogn --over batch=16:32 --by frechet --trials 2 | 'infogn' | acgan, acgan-infogan | Did you mean 'infogan'
+search gan --over batch=16:32 --trials 2 | --by | says which is better | give one
+search gan --by frechet --trials 2 | --over | setting and its range | give one
+search gan --over batch=16:32 --by frechet | --trials | runs | give one
+search gan --over batch=16:32 --by frechet --trials 0 | given 0 | 1 or more | --trials 2
+search gan --over batch=16:32 --by frechet --trials many | 'many' | whole number | --trials 20
+search gan --over batch --by frechet --trials 2 | 'batch' | a setting with its range | --over batch=32,64,128
+search gan --over batch=32 --by frechet --trials 2 | 'batch=32' | nothing to search | give a range
+search gan --over btach=16:32 --by frechet --trials 2 | 'btach' | gander list settings | Did you mean 'batch'
+search gan --over batch=1:32 --by frechet --trials 2 | given 1; | from 2 to 65,536 | batch=128
+search gan --over batch=32:16 --by frechet --trials 2 | given 32 and 16 | from a low number to a higher | give them
+search gan --over batch=16:many --by frechet --trials 2 | 'many' | LOW:HIGH | give it
+search gan --over batch=16.5:32 --by frechet --trials 2 | 16.5 | whole number | give such
+search gan --over batch=16:32:lin --by frechet --trials 2 | 16:32:lin | LOW:HIGH:log | write it
+search gan --over critic_rate=0:1:log --by frechet --trials 2 | given 0 | above 0 | give a low end
+search gan --over objective=hinge,hing --by frechet --trials 2 | 'hing' | hinge, wasserstein | Did you mean 'hinge'
+search gan --over objective=1:2 --by frechet --trials 2 | objective=1:2 | its values | give its values
+search gan --over data=mnist,glyphs --by frechet --trials 2 | 'data' | source, size | Set one of them
+search gan --over source=mnist,glyphs --by frechet --trials 2 | data.source | other images | leave it out
+search gan --over log_images=5:9 --by frechet --trials 2 | report.log_images | not the run | leave it out
+search gan --over batch=16:32 training.batch=8,64 --by frechet --trials 2 | training.batch=16:32 | twice | give it once
+search gan --over batch=16:32 --set batch=16 --by frechet --trials 2 | training.batch | searched | drop one
+search gan --over critic_steps=1:2 --by frechet --trials 3 --data squares.npz --set batch=16 | --trials 3 | 2 ways | --trials 2
+search gan --over batch=16:300 --by frechet --trials 2 --data squares.npz | batch=300 | 40 images | --set batch=32
+search infogan --over c1.recogised=0:1 --by r2/c1 --trials 2 | 'recogised' | given, shown, recognised | Did you mean 'recognised'
+search infogan --over c9.recognised=0:1 --by r2/c1 --trials 2 | 'c9' | noise, category, c1, c2 | Valid
+search gan --over batch=16:32 --by frchet --trials 2 --data squares.npz --set width=4 | 'frchet' | gander list metrics | Did you mean 'frechet'
+search gan --over batch=16:32 --by density --trials 2 | density | neither more | --by frechet
+search gan --over batch=16:32 --by r2/c9 --trials 2 --data squares.npz | 'c9' | label, slant | Valid
+search gan --over batch=16:32 --by frechet --trials 2 --data nosuch | 'nosuch' | cifar10, digits | give a folder
+search gan --over batch=16:32 --by frechet --trials 2 --images 0 | given 0 | at least 1 | --images 200000
+search gan --over batch=16:32 --by frechet --trials 2 --seed 1.5 | '1.5' | whole number | --seed 7
+search gan --over batch=16:32 --by frechet --trials 2 --at-once 0 | given 0 | 1 or more | --at-once 2
+search gan --over batch=16:32 --by frechet --trials 2 --device tpu | 'tpu' | cpu | give cpu
+search gan --over batch=16:32 --by frechet --trials 2 --data squares.npz --out notes.txt | notes.txt | empty, new, or a search | give a folder
+search gan --over batch=16:32 --by frechet --trials 2 --data squares.npz --out run | 'run' | empty, new, or a search | give a folder
+search gan --over batch=16:32 --by frechet --trials 2 --data squares.npz --out notes.txt/x | notes.txt/x | yours to write in | give another
+search gan --over batch=16:32 --by frechet --trials 2 --no-prune=5 | '5' | takes no value | write --no-prune alone
+
 list presents | 'presents' | presets, data, metrics | Did you mean 'presets'
 list a b | 'b' | WHAT and options | Leave it out
 list --all | '--all' | none | See gander list --help
@@ -606,6 +645,12 @@ CALLS = [
     (lambda: gander.evaluate("nosuch"), "'nosuch'", "gander train", "Give a folder"),
     (lambda: gander.evaluate("run", metrics=["frchet"]), "'frchet'", "gander list", "Did you mean"),
     (lambda: gander.evaluate("run", n=3), "given 3", "from 20", "--n 5000"),
+    (
+        lambda: gander.search("gan", over=["btach=1:2"], by="frechet", trials=2),
+        "'btach'",
+        "gander list",
+        "Did you mean",
+    ),
     (lambda: gander.select(["run", "info"]), "2 runs", "3 or more", "give more runs"),
 ]
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gander.codes import CodeSpec
     from gander.errors import GanderError
     from gander.model import Model, load
+    from gander.searching import search
     from gander.training import train
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "compare": "comparison",
     "export": "exporting",
+    "search": "searching",
     "select": "selection",
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "evaluate",
     "export",
     "load",
+    "search",
     "select",
     "train",
 ]

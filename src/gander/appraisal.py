@@ -53,14 +53,14 @@ class Appraisal:
 def check(plan: Plan) -> None:
     """Refuses settings that ask for evaluations nobody can make, before anything is done. Raises ``ConfigError``."""
     report = plan.config.report
-    for name in _listed(report.evaluate_metrics):
+    for name in listed(report.evaluate_metrics):
         if name not in metrics.names():
             raise ConfigError(
                 f"report.evaluate_metrics: {choose(name, metrics.names(), 'metric', metrics.LISTED)}"
             )
     if report.best:
         name, slash, code = report.best.partition("/")
-        if _metric_of(name) is None:
+        if metric_of(name) is None:
             raise ConfigError(
                 f"report.best: {choose(name, metrics.names(), 'metric', metrics.LISTED)}"
             )
@@ -120,20 +120,32 @@ def rehearse(appraisal: Appraisal, players: Players) -> None:
     lines = appraisal.run.lines("metrics.jsonl")
     if not figure or any(line.get("during") and _find(figure, line) for line in lines):
         return
+    try:
+        measurable(appraisal, players, figure)
+    except ConfigError as error:
+        raise ConfigError(f"report.best: {error}") from None
+
+
+def measurable(appraisal: Appraisal, players: Players, figure: str) -> tuple[str, Better]:
+    """The whole name of a figure that can be measured here, and which way is better. Raises ``ConfigError`` with the reason where it cannot."""
     appraisal.say(f"  looking whether {figure} can be measured here")
-    metric = _metric_of(figure.partition("/")[0])
+    metric = metric_of(figure.partition("/")[0])
     assert metric is not None
     result = measured(appraisal, model_of(appraisal.plan, players), [metric])
+    if result.cut:
+        raise KeyboardInterrupt
     line = evaluation.line(result, 0, SEED)
     found = _find(figure, line)
     if found is None:
         why = result.missing.get(figure) or result.missing.get(metric)
         there = f"measured here: {', '.join(result.figures) or 'nothing'}"
-        raise ConfigError(f"report.best: {figure} cannot be measured in this run: {why or there}.")
-    if _better(found, line) is None:
+        raise ConfigError(f"{figure} cannot be measured in this run: {why or there}.")
+    better = _better(found, line)
+    if better is None:
         raise ConfigError(
-            f"report.best: of {found} neither more nor less is better, so it cannot say which weights are best."
+            f"of {found} neither more nor less is better, so it cannot say which is best."
         )
+    return found, better
 
 
 def due(config: Config, images_seen: int) -> bool:
@@ -249,18 +261,18 @@ def _better(figure: str, line: dict[str, object]) -> Better | None:
     return history.better(figure, history.figures(line)[figure])
 
 
-def _listed(names: str) -> list[str]:
+def listed(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _chosen(config: Config) -> list[str]:
     """The metrics of an evaluation, the best's own among them."""
-    asked = _listed(config.report.evaluate_metrics)
-    own = _metric_of(config.report.best.partition("/")[0])
+    asked = listed(config.report.evaluate_metrics)
+    own = metric_of(config.report.best.partition("/")[0])
     return [*dict.fromkeys([*asked, *([own] if own else [])])]
 
 
-def _metric_of(figure: str) -> str | None:
+def metric_of(figure: str) -> str | None:
     """The metric that states a figure: of its name, or of the beginning of its name, as intra_frechet_worst_class."""
     fits = [m for m in metrics.names() if figure == m or figure.startswith(f"{m}_")]
     return max(fits, key=len, default=None)

@@ -19,6 +19,7 @@ from gander.cli import (
     options,
     packing,
     reading,
+    searching,
     slips,
     training,
 )
@@ -27,6 +28,7 @@ from gander.errors import GanderError, is_out_of_memory
 
 COMMANDS = (
     training,
+    searching,
     drawing,
     reading,
     editing,
@@ -101,13 +103,14 @@ def _gone() -> int:
 
 
 def _spread(arguments: list[str]) -> list[str]:
-    """``--set a=1 b=2`` as ``--set a=1 --set b=2``."""
+    """``--set a=1 b=2`` as ``--set a=1 --set b=2``, and so ``--over``."""
     spread: list[str] = []
-    in_set = False
+    option = ""
     for word in arguments:
-        if in_set and spread[-1] != "--set" and "=" in word and not word.startswith("-"):
-            spread.append("--set")
-        elif word.startswith("-") or (in_set and spread[-1] != "--set"):
-            in_set = word == "--set" or word.startswith("--set=")
+        if option and spread[-1] != option and "=" in word and not word.startswith("-"):
+            spread.append(option)
+        elif word.startswith("-") or (option and spread[-1] != option):
+            name = word.partition("=")[0]
+            option = name if name in ("--set", "--over") else ""
         spread.append(word)
     return spread

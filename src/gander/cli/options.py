@@ -32,6 +32,7 @@ NUMBERS = {
     "--port": "8000",
     "--devices": "2",
     "--at-once": "2",
+    "--trials": "20",
 }  # of options that take one, for messages
 
 
