@@ -5,8 +5,10 @@ import io
 import json
 import struct
 import tarfile
+import tempfile
 import zipfile
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -166,6 +168,37 @@ def zipped(files, way=zipfile.ZIP_STORED):
 def zips():
     flat = [{k: v for k, v in files.items() if "@" not in k} for files in folders()]
     return [zipped(files) for files in flat] + [zipped(flat[1], zipfile.ZIP_DEFLATED)]
+
+
+def tars():
+    """Shards as others pack them: images, classes, facts."""
+    made = []
+    for facts in ({}, {"json": b'{"slant": 0.5, "hand": "left"}'}):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            for number in range(4):
+                parts = {"png": image(seed=number), "cls": b"%d" % (number % 2), **facts}
+                for ending, content in parts.items():
+                    head = tarfile.TarInfo(f"{number}.{ending}")
+                    head.size = len(content)
+                    archive.addfile(head, io.BytesIO(content))
+        made.append(buffer.getvalue())
+    return made
+
+
+@cache
+def shards_packed():
+    """A packed set as a bundle."""
+    from gander import packing
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        images = np.arange(6 * SIDE * SIDE, dtype=np.uint8).reshape(6, SIDE, SIDE)
+        np.savez(folder / "set.npz", images=images, label=np.arange(6) % 2, weight=np.arange(6) / 7)
+        packing.pack(str(folder / "set.npz"), folder / "out", each=3, tell=lambda _: None)
+        out = folder / "out"
+        files = {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*.*"))}
+    return [packed(files)]
 
 
 def tables():

@@ -6,6 +6,7 @@ reader, add an entry to ``TARGETS``.
 
 import inspect
 import os
+import shutil
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
@@ -93,6 +94,19 @@ def load_idx(folder):
 
 def load_folder(folder):
     return load(folder)
+
+
+def load_shards(folder):
+    """A packed set, and its images."""
+    return load(folder), data.load(str(folder)).images.read()
+
+
+def load_tar(path):
+    """Shards that somebody else packed; what is kept of them is forgotten."""
+    kept = path.parent / "cache"
+    shutil.rmtree(kept, ignore_errors=True)
+    os.environ["GANDER_CACHE"] = str(kept)
+    return load(path), data.load(str(path)).images.read()
 
 
 def load_table(path):
@@ -279,11 +293,13 @@ TARGETS = {
     one.name: one
     for one in (
         Target("npz", "set.npz", seeds.npzs, load, 50),
-        Target("npy", "set.npy", seeds.npys, load, 130),
+        Target("npy", "set.npy", seeds.npys, load, 120),
+        Target("shards", "set.bundle", seeds.shards_packed, load_shards, 20),
+        Target("tar", "set.tar", seeds.tars, load_tar, 10),
         Target("idx", "set.bundle", seeds.idxs, load_idx, 40),
         Target("folder", "set.bundle", seeds.folders_packed, load_folder, 8),
         Target("zip", "set.zip", seeds.zips, load, 10),
-        Target("csv", "labels.csv", seeds.tables, load_table, 170),
+        Target("csv", "labels.csv", seeds.tables, load_table, 150),
         Target("cifar10", "set.gz", seeds.archives, load_cifar, 20),
         Target("image", "picture", lambda: list(seeds.every_image().values()), open_image, 110),
         Target("png", "picture.png", seeds.pngs, open_image, 14),
