@@ -298,6 +298,131 @@ def test_damaged_sets_are_refused_in_a_line(packed):
         data.load(str(packed))
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800", "\x1b[2J.tar", ".", "a" * 2000, "C:x"])
+def test_a_list_names_files_that_can_be(packed, name):
+    said = json.loads((packed / "shards.json").read_text())
+    for part in ("shards", "index"):
+        changed = json.loads(json.dumps(said))
+        changed["splits"]["train"][part][0]["file"] = name
+        (packed / "shards.json").write_text(json.dumps(changed))
+        with pytest.raises(DataError, match="a file named"):
+            data.load(str(packed))
+
+
+def index_array(packed, content):
+    """The places of the training images, exchanged for other bytes."""
+    said = json.loads((packed / "shards.json").read_text())
+    file = said["splits"]["train"]["index"][0]
+    (packed / file["file"]).write_bytes(content)
+    file["bytes"] = len(content)
+    (packed / "shards.json").write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "(" * 9000,
+        "{'descr': '''",
+        "-" * 9000 + "1",
+        "{'descr': '<u8', 'fortran_order': False, 'shape': (-96,)}",
+        f"{{'descr': '<u8', 'fortran_order': False, 'shape': ({10**30},)}}",
+        "{'descr': '<u8', 'fortran_order': False, 'shape': (True,)}",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (96,)}",
+    ],
+)
+def test_an_index_of_a_stranger_is_not_evaluated(packed, header):
+    text = header.encode()
+    index_array(packed, b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text + bytes(768))
+    with pytest.raises(DataError, match="is damaged"):
+        data.load(str(packed))
+
+
+def test_places_beyond_a_shard_are_unreadable_images(packed):
+    offsets = np.load(packed / "index" / "train-offset.npy")
+    offsets[3] = 2**64 - 1
+    buffer = io.BytesIO()
+    np.save(buffer, offsets)
+    index_array(packed, buffer.getvalue())
+    images = data.load(str(packed)).images
+    images.read()
+    assert images.unreadable == {3: "its shard ends before it"}
+
+
+def one_tar(folder, *between, count=12):
+    """A shard of pictures with some bytes in the middle of it."""
+    folder.mkdir(exist_ok=True)
+    dice, buffer = np.random.default_rng(0), io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for i in range(2 * count):
+            if i == count:
+                for block in between:
+                    archive.fileobj.write(block)
+                    archive.offset += len(block)
+            image = io.BytesIO()
+            Image.fromarray(dice.integers(0, 256, (16, 16), dtype=np.uint8)).save(image, "PNG")
+            head = tarfile.TarInfo(f"{i:04d}.png")
+            head.size = len(image.getvalue())
+            archive.addfile(head, io.BytesIO(image.getvalue()))
+    (folder / "web.tar").write_bytes(buffer.getvalue())
+    return folder
+
+
+def said_of_the_next(sort, content):
+    head = tarfile.TarInfo("more")
+    head.type, head.size = sort, len(content)
+    return head.tobuf() + content.ljust(-(-len(content) // 512) * 512, b"\0")
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        said_of_the_next(b"x", b"10 a=bcde\n") * 3000,  # on which Python's reader runs out of stack
+        said_of_the_next(b"L", b"long") * 3000,
+        said_of_the_next(b"g", b"10 a=bcde\n") * 3000,
+        said_of_the_next(b"x", b"1" * 300_000),  # on which it would think for minutes
+        said_of_the_next(b"x", b"14 size=-1024\n"),
+    ],
+)
+def test_what_a_tar_says_of_its_files_is_read_within_limits(tmp_path, between):
+    assert len(data.load(f"{one_tar(tmp_path / 'web', between)}:all")) >= 23
+
+
+def test_a_torn_shard_is_read_up_to_there_and_it_is_said(tmp_path):
+    head = bytearray(tarfile.TarInfo("back.png").tobuf(tarfile.GNU_FORMAT))
+    head[124:136] = b"\xff" * 10 + b"\xfe\0"  # 512 bytes less than none
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    for spoil in (lambda c: c[:12_000], lambda c: c[: 512 * 4] + b"x" * 512 + c[512 * 5 :]):
+        folder = one_tar(tmp_path / "web")
+        whole = (folder / "web.tar").read_bytes()
+        (folder / "web.tar").write_bytes(spoil(whole))
+        found = data.load(f"{folder}:all")
+        assert 0 < len(found) < 24 and any("web.tar is torn after" in line for line in found.found)
+    found = data.load(f"{one_tar(tmp_path / 'web', bytes(head))}:all")
+    assert len(found) == 12 and any("less than no bytes" in line for line in found.found)
+    assert not any("torn" in line for line in data.load(f"{one_tar(tmp_path / 'web')}:all").found)
+
+
+def test_the_names_of_shards_and_columns_can_be_written_down(tmp_path):
+    folder = webdataset(tmp_path / "web", 1, 30)
+    (folder / "part-000.tar").rename(folder / "a:b.tar")
+    with pytest.raises(DataError, match="rename it"):
+        data.load(str(folder))
+    (folder / "a:b.tar").unlink()
+    buffer = io.BytesIO()
+    Image.new("L", (16, 16)).save(buffer, "PNG")
+    picture = buffer.getvalue()
+    with tarfile.open(one_tar(folder) / "web.tar", "a") as archive:
+        for i in range(30):
+            facts = {"a\ud800": i % 2, "": 1, "b": "x\ud800" if i % 2 else "y", "t": "long" * 100}
+            for name, content in ((f"{i}.png", picture), (f"{i}.json", json.dumps(facts).encode())):
+                head = tarfile.TarInfo(name)
+                head.size = len(content)
+                archive.addfile(head, io.BytesIO(content))
+    found = data.load(f"{folder}:all")
+    assert list(found.columns) == ["b"] and set(found.columns["b"].names) == {"x?", "y"}
+
+
 # ---------------------------------------------------------------------- trained on
 def plan_of(source, *extra, seed=0):
     config = configured("cgan", [*tiny.SMALL, *extra], data=str(source), images=10_000, seed=seed)
@@ -577,6 +702,8 @@ def test_the_cache_lets_go_of_what_was_not_needed_for_longest(served, tmp_path, 
 
 
 # ---------------------------------------------------------------------- the command
+
+
 def test_packing_says_what_is_wrong(tmp_path, packed, capsys):
     source = tiny.source()
     busy = tmp_path / "busy"
