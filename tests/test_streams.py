@@ -1,9 +1,13 @@
 """Sets in shards: packed, streamed, served; the same images, each once an epoch, and a run that goes on in the middle of a shard."""
 
+import contextlib
 import io
 import json
+import os
+import signal
 import tarfile
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
@@ -699,6 +703,141 @@ def test_the_cache_lets_go_of_what_was_not_needed_for_longest(served, tmp_path, 
     kept = list((tmp_path / "cache" / "shards").glob("*.tar"))
     assert 0 < len(kept) < len(images._samples.files)
     assert not list((tmp_path / "cache" / "shards").glob("*.part"))
+
+
+def crawl(handler):
+    """Answers a byte now and then."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        for _ in range(200):
+            handler.wfile.write(b"x")
+            time.sleep(0.02)
+    return True
+
+
+def test_a_server_that_crawls_is_given_up(served, monkeypatch):
+    there = data.load(served.url)
+    monkeypatch.setattr(fetching, "PATIENCE", (1.0, 0.2))
+    monkeypatch.setattr(fetching, "TRIES", 2)
+    served.mishap = crawl
+    with pytest.raises(DataError, match="bytes a second"):
+        there.images.read(np.array([0]))
+    with pytest.raises(DataError, match="bytes a second"):
+        data.load(served.url)
+
+
+def test_another_part_than_was_asked_for_is_not_taken(served, monkeypatch):
+    there = data.load(served.url)
+
+    def mishap(handler):
+        handler.send_response(206)
+        handler.send_header("Content-Range", "bytes 7-61439/61440")
+        handler.send_header("Content-Length", "9")
+        handler.end_headers()
+        handler.wfile.write(b"x" * 9)
+        return True
+
+    served.mishap = mishap
+    with pytest.raises(DataError, match="another part"):
+        there.images.read(np.array([0]))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://", "http://[", "http://[::1/x", "http://a b/", f"http://{'a' * 300}/", "http://a:b/"],
+)
+def test_an_address_that_is_none_is_refused_in_a_line(address):
+    with pytest.raises(DataError, match=r"no address|cannot be had|could not be had"):
+        data.load(address)
+
+
+def test_a_redirection_to_nowhere_is_said(served):
+    def mishap(handler):
+        handler.send_response(302)
+        handler.send_header("Location", "http://[::nowhere/")
+        handler.end_headers()
+        return True
+
+    served.mishap = mishap
+    with pytest.raises(DataError, match="cannot be had"):
+        data.load(served.url)
+
+
+def test_a_cache_that_cannot_be_used_is_named(served, tmp_path, monkeypatch):
+    for told in ("abc", "nan", "1e400"):
+        monkeypatch.setenv("GANDER_CACHE_GB", told)
+        with pytest.raises(DataError, match="GANDER_CACHE_GB is how many"):
+            data.load(served.url)
+    monkeypatch.delenv("GANDER_CACHE_GB")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GANDER_CACHE", str(tmp_path / "file"))
+    for source in (served.url, webdataset(tmp_path / "web", 1, 20)):
+        with pytest.raises(DataError, match=r"cannot be written.*GANDER_CACHE names"):
+            data.load(str(source))
+
+
+def test_a_shard_that_goes_before_it_is_opened_is_fetched_again(served, monkeypatch):
+    images, gone = data.load(served.url).images, []
+    real = fetching.There.file
+
+    def let_go(self, file):
+        path = real(self, file)
+        if file.images and len(gone) < 2:
+            gone.append(path)
+            path.unlink()  # another process made room
+        return path
+
+    monkeypatch.setattr(fetching.There, "file", let_go)
+    images.read()
+    assert len(gone) == 2 and not images.unreadable
+
+
+def test_what_a_killed_process_had_fetched_is_not_fetched_again(served, packed, tmp_path):
+    images = data.load(served.url).images
+    file = images._samples.files[0]
+    part = (tmp_path / "cache" / "shards" / file.sha256[:32]).with_suffix(".part")
+    part.write_bytes((packed / file.file).read_bytes()[:1000])
+    images.read(np.array([0]))
+    assert (f"/{file.file}", "bytes=1000-") in served.asked and not part.exists()
+
+
+def test_shards_that_are_needed_soon_are_not_let_go_of(served, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANDER_CACHE_GB", "0")
+    images = data.load(served.url).images
+    images.batch(0, 0, 96)
+    for file in images._samples.files:
+        images._samples.place.file(file)
+    images.close()
+    asked = [path for path, _ in served.asked if path.endswith(".tar")]
+    assert len(asked) == len(set(asked))
+
+
+def test_an_interrupt_does_not_wait_for_a_server_that_hangs(served, packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(shuffling, "TOGETHER", 1)
+    monkeypatch.setattr(streamed, "AHEAD", 1)
+    leaves, seen, asked = threading.Event(), [], []
+
+    def hang(handler):
+        if handler.path.endswith(".tar"):
+            seen.append(handler.path)
+        if len(seen) <= 3:
+            return False
+        if not asked:
+            asked.append(time.monotonic())
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return leaves.wait(60)
+
+    served.mishap = hang
+    with pytest.raises(KeyboardInterrupt):
+        trained(served.url, tmp_path / "run", 480)
+    assert time.monotonic() - asked[0] < 20  # and not minutes
+    leaves.set()
+    assert states.position(gander.runs.open_run(tmp_path / "run")) > 0
+    served.mishap = lambda handler: False
+    run = trained(served.url, tmp_path / "run", 160)
+    assert ends(run) == ends(trained(packed, tmp_path / "whole", 160))
 
 
 # ---------------------------------------------------------------------- the command
