@@ -841,6 +841,28 @@ def test_an_interrupt_does_not_wait_for_a_server_that_hangs(served, packed, tmp_
 
 
 # ---------------------------------------------------------------------- the command
+def test_unreadable_images_of_shards_are_left_out_when_they_are_packed_again(packed, tmp_path):
+    images = data.load(str(packed)).images
+    with (packed / images._samples.files[0].file).open("r+b") as file:
+        file.seek(int(images._samples._offsets[3]))
+        file.write(b"x" * 30)
+    said = []
+    packing.pack(str(packed), tmp_path / "again", tell=said.append)
+    assert len(data.load(str(tmp_path / "again"))) == 95
+    assert any("left out 1 unreadable" in line for line in said)
+
+
+def test_nothing_is_left_of_a_packing_that_was_killed(tmp_path, quiet):
+    out = tmp_path / "out"
+    (out / "index").mkdir(parents=True)
+    left = [".packing", ".train-000001.tar.x1.part", "test-000009.tar", "index/test-column7.npy"]
+    for name in (*left, "index/.test-size.npy.x.part", "mine.txt", "train-set.tar"):
+        (out / name).write_bytes(b"")
+    packing.pack(tiny.source(), out, tell=quiet)
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert not there & {*left, "index/.test-size.npy.x.part"}
+    assert {"mine.txt", "train-set.tar"} <= there
+    assert len(data.load(str(out))) == 96
 
 
 def test_packing_says_what_is_wrong(tmp_path, packed, capsys):
