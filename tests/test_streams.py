@@ -1,9 +1,13 @@
 """Sets in shards: packed, streamed, served; the same images, each once an epoch, and a run that goes on in the middle of a shard."""
 
+import contextlib
 import io
 import json
+import os
+import signal
 import tarfile
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
@@ -298,6 +302,131 @@ def test_damaged_sets_are_refused_in_a_line(packed):
         data.load(str(packed))
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800", "\x1b[2J.tar", ".", "a" * 2000, "C:x"])
+def test_a_list_names_files_that_can_be(packed, name):
+    said = json.loads((packed / "shards.json").read_text())
+    for part in ("shards", "index"):
+        changed = json.loads(json.dumps(said))
+        changed["splits"]["train"][part][0]["file"] = name
+        (packed / "shards.json").write_text(json.dumps(changed))
+        with pytest.raises(DataError, match="a file named"):
+            data.load(str(packed))
+
+
+def index_array(packed, content):
+    """The places of the training images, exchanged for other bytes."""
+    said = json.loads((packed / "shards.json").read_text())
+    file = said["splits"]["train"]["index"][0]
+    (packed / file["file"]).write_bytes(content)
+    file["bytes"] = len(content)
+    (packed / "shards.json").write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "(" * 9000,
+        "{'descr': '''",
+        "-" * 9000 + "1",
+        "{'descr': '<u8', 'fortran_order': False, 'shape': (-96,)}",
+        f"{{'descr': '<u8', 'fortran_order': False, 'shape': ({10**30},)}}",
+        "{'descr': '<u8', 'fortran_order': False, 'shape': (True,)}",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (96,)}",
+    ],
+)
+def test_an_index_of_a_stranger_is_not_evaluated(packed, header):
+    text = header.encode()
+    index_array(packed, b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text + bytes(768))
+    with pytest.raises(DataError, match="is damaged"):
+        data.load(str(packed))
+
+
+def test_places_beyond_a_shard_are_unreadable_images(packed):
+    offsets = np.load(packed / "index" / "train-offset.npy")
+    offsets[3] = 2**64 - 1
+    buffer = io.BytesIO()
+    np.save(buffer, offsets)
+    index_array(packed, buffer.getvalue())
+    images = data.load(str(packed)).images
+    images.read()
+    assert images.unreadable == {3: "its shard ends before it"}
+
+
+def one_tar(folder, *between, count=12):
+    """A shard of pictures with some bytes in the middle of it."""
+    folder.mkdir(exist_ok=True)
+    dice, buffer = np.random.default_rng(0), io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for i in range(2 * count):
+            if i == count:
+                for block in between:
+                    archive.fileobj.write(block)
+                    archive.offset += len(block)
+            image = io.BytesIO()
+            Image.fromarray(dice.integers(0, 256, (16, 16), dtype=np.uint8)).save(image, "PNG")
+            head = tarfile.TarInfo(f"{i:04d}.png")
+            head.size = len(image.getvalue())
+            archive.addfile(head, io.BytesIO(image.getvalue()))
+    (folder / "web.tar").write_bytes(buffer.getvalue())
+    return folder
+
+
+def said_of_the_next(sort, content):
+    head = tarfile.TarInfo("more")
+    head.type, head.size = sort, len(content)
+    return head.tobuf() + content.ljust(-(-len(content) // 512) * 512, b"\0")
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        said_of_the_next(b"x", b"10 a=bcde\n") * 3000,  # on which Python's reader runs out of stack
+        said_of_the_next(b"L", b"long") * 3000,
+        said_of_the_next(b"g", b"10 a=bcde\n") * 3000,
+        said_of_the_next(b"x", b"1" * 300_000),  # on which it would think for minutes
+        said_of_the_next(b"x", b"14 size=-1024\n"),
+    ],
+)
+def test_what_a_tar_says_of_its_files_is_read_within_limits(tmp_path, between):
+    assert len(data.load(f"{one_tar(tmp_path / 'web', between)}:all")) >= 23
+
+
+def test_a_torn_shard_is_read_up_to_there_and_it_is_said(tmp_path):
+    head = bytearray(tarfile.TarInfo("back.png").tobuf(tarfile.GNU_FORMAT))
+    head[124:136] = b"\xff" * 10 + b"\xfe\0"  # 512 bytes less than none
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    for spoil in (lambda c: c[:12_000], lambda c: c[: 512 * 4] + b"x" * 512 + c[512 * 5 :]):
+        folder = one_tar(tmp_path / "web")
+        whole = (folder / "web.tar").read_bytes()
+        (folder / "web.tar").write_bytes(spoil(whole))
+        found = data.load(f"{folder}:all")
+        assert 0 < len(found) < 24 and any("web.tar is torn after" in line for line in found.found)
+    found = data.load(f"{one_tar(tmp_path / 'web', bytes(head))}:all")
+    assert len(found) == 12 and any("less than no bytes" in line for line in found.found)
+    assert not any("torn" in line for line in data.load(f"{one_tar(tmp_path / 'web')}:all").found)
+
+
+def test_the_names_of_shards_and_columns_can_be_written_down(tmp_path):
+    folder = webdataset(tmp_path / "web", 1, 30)
+    (folder / "part-000.tar").rename(folder / "a:b.tar")
+    with pytest.raises(DataError, match="rename it"):
+        data.load(str(folder))
+    (folder / "a:b.tar").unlink()
+    buffer = io.BytesIO()
+    Image.new("L", (16, 16)).save(buffer, "PNG")
+    picture = buffer.getvalue()
+    with tarfile.open(one_tar(folder) / "web.tar", "a") as archive:
+        for i in range(30):
+            facts = {"a\ud800": i % 2, "": 1, "b": "x\ud800" if i % 2 else "y", "t": "long" * 100}
+            for name, content in ((f"{i}.png", picture), (f"{i}.json", json.dumps(facts).encode())):
+                head = tarfile.TarInfo(name)
+                head.size = len(content)
+                archive.addfile(head, io.BytesIO(content))
+    found = data.load(f"{folder}:all")
+    assert list(found.columns) == ["b"] and set(found.columns["b"].names) == {"x?", "y"}
+
+
 # ---------------------------------------------------------------------- trained on
 def plan_of(source, *extra, seed=0):
     config = configured("cgan", [*tiny.SMALL, *extra], data=str(source), images=10_000, seed=seed)
@@ -576,7 +705,166 @@ def test_the_cache_lets_go_of_what_was_not_needed_for_longest(served, tmp_path, 
     assert not list((tmp_path / "cache" / "shards").glob("*.part"))
 
 
+def crawl(handler):
+    """Answers a byte now and then."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        for _ in range(200):
+            handler.wfile.write(b"x")
+            time.sleep(0.02)
+    return True
+
+
+def test_a_server_that_crawls_is_given_up(served, monkeypatch):
+    there = data.load(served.url)
+    monkeypatch.setattr(fetching, "PATIENCE", (1.0, 0.2))
+    monkeypatch.setattr(fetching, "TRIES", 2)
+    served.mishap = crawl
+    with pytest.raises(DataError, match="bytes a second"):
+        there.images.read(np.array([0]))
+    with pytest.raises(DataError, match="bytes a second"):
+        data.load(served.url)
+
+
+def test_another_part_than_was_asked_for_is_not_taken(served, monkeypatch):
+    there = data.load(served.url)
+
+    def mishap(handler):
+        handler.send_response(206)
+        handler.send_header("Content-Range", "bytes 7-61439/61440")
+        handler.send_header("Content-Length", "9")
+        handler.end_headers()
+        handler.wfile.write(b"x" * 9)
+        return True
+
+    served.mishap = mishap
+    with pytest.raises(DataError, match="another part"):
+        there.images.read(np.array([0]))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://", "http://[", "http://[::1/x", "http://a b/", f"http://{'a' * 300}/", "http://a:b/"],
+)
+def test_an_address_that_is_none_is_refused_in_a_line(address):
+    with pytest.raises(DataError, match=r"no address|cannot be had|could not be had"):
+        data.load(address)
+
+
+def test_a_redirection_to_nowhere_is_said(served):
+    def mishap(handler):
+        handler.send_response(302)
+        handler.send_header("Location", "http://[::nowhere/")
+        handler.end_headers()
+        return True
+
+    served.mishap = mishap
+    with pytest.raises(DataError, match="cannot be had"):
+        data.load(served.url)
+
+
+def test_a_cache_that_cannot_be_used_is_named(served, tmp_path, monkeypatch):
+    for told in ("abc", "nan", "1e400"):
+        monkeypatch.setenv("GANDER_CACHE_GB", told)
+        with pytest.raises(DataError, match="GANDER_CACHE_GB is how many"):
+            data.load(served.url)
+    monkeypatch.delenv("GANDER_CACHE_GB")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GANDER_CACHE", str(tmp_path / "file"))
+    for source in (served.url, webdataset(tmp_path / "web", 1, 20)):
+        with pytest.raises(DataError, match=r"cannot be written.*GANDER_CACHE names"):
+            data.load(str(source))
+
+
+def test_a_shard_that_goes_before_it_is_opened_is_fetched_again(served, monkeypatch):
+    images, gone = data.load(served.url).images, []
+    real = fetching.There.file
+
+    def let_go(self, file):
+        path = real(self, file)
+        if file.images and len(gone) < 2:
+            gone.append(path)
+            path.unlink()  # another process made room
+        return path
+
+    monkeypatch.setattr(fetching.There, "file", let_go)
+    images.read()
+    assert len(gone) == 2 and not images.unreadable
+
+
+def test_what_a_killed_process_had_fetched_is_not_fetched_again(served, packed, tmp_path):
+    images = data.load(served.url).images
+    file = images._samples.files[0]
+    part = (tmp_path / "cache" / "shards" / file.sha256[:32]).with_suffix(".part")
+    part.write_bytes((packed / file.file).read_bytes()[:1000])
+    images.read(np.array([0]))
+    assert (f"/{file.file}", "bytes=1000-") in served.asked and not part.exists()
+
+
+def test_shards_that_are_needed_soon_are_not_let_go_of(served, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANDER_CACHE_GB", "0")
+    images = data.load(served.url).images
+    images.batch(0, 0, 96)
+    for file in images._samples.files:
+        images._samples.place.file(file)
+    images.close()
+    asked = [path for path, _ in served.asked if path.endswith(".tar")]
+    assert len(asked) == len(set(asked))
+
+
+def test_an_interrupt_does_not_wait_for_a_server_that_hangs(served, packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(shuffling, "TOGETHER", 1)
+    monkeypatch.setattr(streamed, "AHEAD", 1)
+    leaves, seen, asked = threading.Event(), [], []
+
+    def hang(handler):
+        if handler.path.endswith(".tar"):
+            seen.append(handler.path)
+        if len(seen) <= 3:
+            return False
+        if not asked:
+            asked.append(time.monotonic())
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return leaves.wait(60)
+
+    served.mishap = hang
+    with pytest.raises(KeyboardInterrupt):
+        trained(served.url, tmp_path / "run", 480)
+    assert time.monotonic() - asked[0] < 20  # and not minutes
+    leaves.set()
+    assert states.position(gander.runs.open_run(tmp_path / "run")) > 0
+    served.mishap = lambda handler: False
+    run = trained(served.url, tmp_path / "run", 160)
+    assert ends(run) == ends(trained(packed, tmp_path / "whole", 160))
+
+
 # ---------------------------------------------------------------------- the command
+def test_unreadable_images_of_shards_are_left_out_when_they_are_packed_again(packed, tmp_path):
+    images = data.load(str(packed)).images
+    with (packed / images._samples.files[0].file).open("r+b") as file:
+        file.seek(int(images._samples._offsets[3]))
+        file.write(b"x" * 30)
+    said = []
+    packing.pack(str(packed), tmp_path / "again", tell=said.append)
+    assert len(data.load(str(tmp_path / "again"))) == 95
+    assert any("left out 1 unreadable" in line for line in said)
+
+
+def test_nothing_is_left_of_a_packing_that_was_killed(tmp_path, quiet):
+    out = tmp_path / "out"
+    (out / "index").mkdir(parents=True)
+    left = [".packing", ".train-000001.tar.x1.part", "test-000009.tar", "index/test-column7.npy"]
+    for name in (*left, "index/.test-size.npy.x.part", "mine.txt", "train-set.tar"):
+        (out / name).write_bytes(b"")
+    packing.pack(tiny.source(), out, tell=quiet)
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert not there & {*left, "index/.test-size.npy.x.part"}
+    assert {"mine.txt", "train-set.tar"} <= there
+    assert len(data.load(str(out))) == 96
+
+
 def test_packing_says_what_is_wrong(tmp_path, packed, capsys):
     source = tiny.source()
     busy = tmp_path / "busy"

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from gander.data.reading import pictures, tars, tree
 from gander.data.reading.places import write_whole
 from gander.data.reading.shards import MANIFEST, TYPES, UNFINISHED, File, Manifest, Split
 from gander.data.reading.store import natural
+from gander.data.reading.streamed import Streamed
 from gander.errors import DataError
 from gander.images import picture, write
 
@@ -39,6 +41,11 @@ TOGETHER = 1024  # images in hand
 NAMED = 5  # unreadable files said one by one
 HEAD = 512  # bytes before a file in a tar
 INDEX = "index"
+LEFT = re.compile(
+    r"(train|test|all)-(\d{6,}\.tar|(offset|size|column\d+)\.npy)"
+    rf"|\.((train|test|all)-|{re.escape(MANIFEST)}|{re.escape(UNFINISHED)}).*\.part"
+)
+"""The files that a packing writes before it is done."""
 Tell = Callable[[str], None]
 Shape = tuple[int, int, int]
 
@@ -75,6 +82,7 @@ def pack(
     """
     folder = _room(Path(out).expanduser(), each)
     feeds, shape = _feeds(source, size, channels, links)
+    _clear(folder)
     write(folder / UNFINISHED, b"")
     splits = {feed.split: _write_split(folder, feed, shape, each, tell) for feed in feeds}
     first = feeds[0]
@@ -115,12 +123,21 @@ def _room(folder: Path, each: int) -> Path:
         )
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; give a new folder, as --out shards.")
-    strange = [path.name for path in folder.glob("*")]
-    if strange and UNFINISHED not in strange:
+    names = [path.name for path in folder.glob("*")]
+    strange = names if UNFINISHED not in names else []
+    strange = [n for n in strange if not LEFT.fullmatch(n) or not n.startswith(f".{UNFINISHED}")]
+    if strange:
         raise DataError(
             f"{folder} is not empty (there is {sorted(strange)[0]}); give a new folder, as --out shards."
         )
     return folder
+
+
+def _clear(folder: Path) -> None:
+    """Removes what a packing that was cut, or killed, has left, so that nothing of it is served with the new one."""
+    for path in [*folder.glob("*"), *(folder / INDEX).glob("*")]:
+        if LEFT.fullmatch(path.name):
+            path.unlink()
 
 
 # ---------------------------------------------------------------------- what is packed
@@ -197,8 +214,18 @@ def _from_tensor(data: Data) -> Feed:
 
 
 def _of_tensor(images: Tensor, rows: np.ndarray, shape: Shape) -> Iterator[Tensor | str]:
+    if isinstance(images, Streamed):
+        yield from _of_stream(images, rows)
+        return
     for first in range(0, len(rows), TOGETHER):
         yield from images[torch.from_numpy(rows[first : first + TOGETHER])]
+
+
+def _of_stream(images: Streamed, rows: np.ndarray) -> Iterator[Tensor | str]:
+    """What cannot be read of a stream is left out as well, and nothing taken in its place."""
+    for row in rows.tolist():
+        made = images.only(row)
+        yield f"{images.named(row)}: {made}" if isinstance(made, str) else made
 
 
 # ---------------------------------------------------------------------- what is written
@@ -206,8 +233,6 @@ def _write_split(folder: Path, feed: Feed, shape: Shape, each: int, tell: Tell) 
     """The shards and the index of one split."""
     order = rng.permutation(0, f"pack/{feed.split}", 0, feed.count)
     count = math.ceil(feed.count / each)
-    for path in folder.glob(f"{feed.split}-*.tar"):  # of a packing that was cut
-        path.unlink()
     shards, kept, skipped = [], [np.empty(0, np.int64)], []
     offsets, sizes = [np.empty(0, np.uint64)], [np.empty(0, np.uint32)]
     for number in range(count):

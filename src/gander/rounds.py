@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -63,9 +63,16 @@ def _crossed(images_seen: int, every: int, config: Config) -> bool:
 
 
 @contextmanager
-def stepper(plan: Plan, players: Players, tally: Tally) -> Iterator[Callable[[], None]]:
-    """What takes one iteration after another: a recording replayed where the device can, else step by step."""
+def stepper(
+    plan: Plan, players: Players, tally: Tally, received: Sequence[float] = ()
+) -> Iterator[Callable[[], None]]:
+    """What takes one iteration after another: a recording replayed where the device can, else step by step.
+
+    Once signals are ``received`` it waits for no images any longer: a server may take minutes to be given up.
+    """
     images = plan.images.images
+    if isinstance(images, Streamed) and plan.machine.group.size == 1:
+        images.hurry = lambda: bool(received)
     steps = None
     try:
         if plan.machine.records and plan.config.training.recorded:
@@ -75,9 +82,12 @@ def stepper(plan: Plan, players: Players, tally: Tally) -> Iterator[Callable[[],
             yield partial(step, plan, players, tally)
     finally:
         if isinstance(images, Streamed):
-            images.close()  # first, so that nobody waits for a server
+            images.leave()  # first, so that nobody waits for a server
         if steps is not None:
             steps.close()
+        if isinstance(images, Streamed):
+            images.hurry = bool
+            images.close()
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from gander.batches import (
 )
 from gander.code import Values
 from gander.config import Config
+from gander.data.reading.streamed import Streamed
 from gander.plan import Plan
 from gander.players import Players, average, share_taken, state
 from gander.positions import (
@@ -279,7 +280,8 @@ class Steps:
                 self.maker.submit(block, self.plan, self.next, self.count, self.images is None)
             )
             self.next += self.count * self.each
-        return self.coming.popleft().result()
+        images, coming = self.plan.images.images, self.coming.popleft()
+        return images.waited(coming) if isinstance(images, Streamed) else coming.result()
 
 
 @dataclass(frozen=True)

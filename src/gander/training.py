@@ -231,7 +231,7 @@ def _play(table: Table, deadline: float, pace: Pace) -> None:
         interruptible(plan.machine.group.size > 1) as received,
         console.bar(total, players.images_seen) as bar,
         progress.board(run, config.report.tensorboard) as board,
-        stepper(plan, players, tally) as take_step,
+        stepper(plan, players, tally, received) as take_step,
     ):
         while players.images_seen < total:
             _regroup(table)
@@ -240,6 +240,9 @@ def _play(table: Table, deadline: float, pace: Pace) -> None:
             except DataError:  # of a source that cannot be read now; nothing of this step was taken
                 if plan.machine.group.size == 1:
                     save(plan, players, run, tally.to_dict())
+                if received:
+                    console.end(run, players.images_seen, total, True)
+                    raise KeyboardInterrupt from None
                 raise
             bar.advance(players.images_seen)
             change = pace.look(players)

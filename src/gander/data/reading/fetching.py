@@ -8,14 +8,14 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
-from typing import IO
-from urllib.parse import urldefrag, urljoin
+from typing import IO, Any
+from urllib.parse import quote, urldefrag, urljoin
 
 from gander.data import Data
 from gander.data.reading import shards
-from gander.data.reading.places import cache_folder
+from gander.data.reading.places import cache_folder, writing
 from gander.data.reading.shards import LARGEST_MANIFEST, MANIFEST, File
 from gander.errors import DataError
 
@@ -31,6 +31,7 @@ PIECE = 1 << 16  # bytes read at once
 AT_ONCE = 2  # shards that are fetched at a time
 ROOM = 16 << 30
 """Bytes of fetched shards that are kept, unless ``$GANDER_CACHE_GB`` says otherwise; those being read are kept in any case."""
+PART = ".part"
 GIVEN_UP = frozenset((400, 401, 403, 404, 405, 410, 416))  # asking again changes nothing
 
 
@@ -43,15 +44,16 @@ class There:
 
     def __init__(self, base: str) -> None:
         self.where = base
+        self.room = _room()
         self.leaving = threading.Event()
-        self._pool: ThreadPoolExecutor | None = None
+        self._turn = threading.BoundedSemaphore(AT_ONCE)
         self._coming: dict[str, Future[Path]] = {}
         self._lock = threading.Lock()
-        self._needed: frozenset[str] = frozenset()
+        self._needed: tuple[File, ...] = ()
 
     def file(self, file: File) -> Path:
         """It in the cache, once it has come. Raises ``DataError``."""
-        path = self._path(file)
+        path = _path(file)
         if _is_there(path, file):
             with contextlib.suppress(OSError):
                 os.utime(path)  # the last that was needed is the last to go
@@ -60,64 +62,116 @@ class There:
 
     def coming(self, files: Sequence[File]) -> None:
         """Begins to fetch those that are needed now and soon, if they are not here."""
-        needed = frozenset(file.file for file in files)
-        if needed == self._needed:
+        needed = tuple(files)
+        if needed == self._needed or self.leaving.is_set():
             return
         self._needed = needed
         for file in files:
-            if not _is_there(self._path(file), file):
+            if not _is_there(_path(file), file):
                 self._fetched(file)
 
-    def close(self) -> None:
-        """Waits for no server any longer."""
-        self.leaving.set()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-        self._coming, self._needed = {}, frozenset()
-        self.leaving, self._pool = threading.Event(), None
+    def leave(self) -> None:
+        """Nobody waits for the server any longer, nor asks it anything until :meth:`close`."""
+        with self._lock:
+            self.leaving.set()
+            for future in self._coming.values():
+                _settle(future, DataError(f"{self.where} is not waited for any longer."))
 
-    def _path(self, file: File) -> Path:
-        return cache_folder() / "shards" / f"{file.sha256[:32]}{Path(file.file).suffix}"
+    def close(self) -> None:
+        """The end of what was being fetched; whoever needs something later asks anew."""
+        self.leave()
+        self._coming, self._needed = {}, ()
+        self.leaving, self._turn = threading.Event(), threading.BoundedSemaphore(AT_ONCE)
 
     def _fetched(self, file: File) -> Future[Path]:
         with self._lock:
+            if self.leaving.is_set():
+                raise DataError(f"{self.where} is not waited for any longer.")
             running = self._coming.get(file.file)
             if running is None or running.done():
-                if self._pool is None:
-                    self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
-                running = self._pool.submit(self._fetch, file, self.leaving)
-                self._coming[file.file] = running
+                running = self._coming[file.file] = Future()
+                # a server that hangs keeps such a thread, and it does not keep the process
+                threading.Thread(
+                    target=self._run,
+                    args=(file, running, self.leaving, self._turn),
+                    name="fetch",
+                    daemon=True,
+                ).start()
             return running
 
+    def _run(
+        self,
+        file: File,
+        future: Future[Path],
+        leaving: threading.Event,
+        turn: threading.BoundedSemaphore,
+    ) -> None:
+        try:
+            with turn:
+                found: Path | Exception = self._fetch(file, leaving)
+        except Exception as error:  # whoever waits for it is told
+            found = error
+        with self._lock:
+            _settle(future, found)
+
     def _fetch(self, file: File, leaving: threading.Event) -> Path:
-        path = self._path(file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path):  # of several processes one fetches it
-            if not _is_there(path, file):
-                self._make_room(file)
-                url = urljoin(self.where, file.file)
-                part = path.with_suffix(f".{os.getpid()}.part")
-                try:
-                    download(url, part, file.bytes, file.sha256, leaving)
+        path = _path(file)
+        with writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _alone(path) as alone:  # of several processes one fetches it
+                if not _is_there(path, file):
+                    self._make_room(file)
+                    # what a process that was killed had fetched is not fetched again
+                    part = path.with_suffix(PART if alone else f".{os.getpid()}{PART}")
+                    download(
+                        urljoin(self.where, quote(file.file)),
+                        part,
+                        file.bytes,
+                        file.sha256,
+                        leaving,
+                    )
                     os.replace(part, path)
-                finally:
-                    part.unlink(missing_ok=True)
         return path
 
     def _make_room(self, file: File) -> None:
         """Lets go of the shards that were not needed for longest."""
-        room = int(float(os.environ.get("GANDER_CACHE_GB", ROOM / 1e9)) * 1e9)
-        kept = []
+        needed, kept = {_path(one) for one in self._needed}, []
         for path in (cache_folder() / "shards").glob("*.tar"):
             with contextlib.suppress(OSError):
                 kept.append((path.stat().st_mtime, path.stat().st_size, path))
         total = file.bytes + sum(size for _, size, _ in kept)
         for _, size, path in sorted(kept):
-            if total <= room:
+            if total <= self.room:
                 break
-            with contextlib.suppress(OSError):
-                path.unlink()  # whoever has it open reads on
-                total -= size
+            if path not in needed:
+                with contextlib.suppress(OSError):
+                    path.unlink()  # whoever has it open reads on
+                    total -= size
+
+
+def _room() -> int:
+    """Bytes of fetched shards that are kept. Raises ``DataError``."""
+    told = os.environ.get("GANDER_CACHE_GB", "")
+    try:
+        return int(float(told) * 1e9) if told else ROOM
+    except (ValueError, OverflowError):
+        raise DataError(
+            f"GANDER_CACHE_GB is how many GB of fetched shards are kept, as 16, given {told[:50]!r}."
+        ) from None
+
+
+def _path(file: File) -> Path:
+    return cache_folder() / "shards" / f"{file.sha256[:32]}{Path(file.file).suffix}"
+
+
+def _settle(future: Future[Path], found: Path | Exception) -> None:
+    """Tells whoever waits, once."""
+    if future.done():
+        return
+    if isinstance(found, Exception):
+        future.set_exception(found)
+    else:
+        future.set_result(found)
 
 
 def _is_there(path: Path, file: File) -> bool:
@@ -128,16 +182,16 @@ def _is_there(path: Path, file: File) -> bool:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process at a time, where the system knows how."""
+def _alone(path: Path) -> Iterator[bool]:
+    """One process at a time, where the system knows how; whether it does."""
     try:
         import fcntl
     except ImportError:
-        yield
+        yield False
         return
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield True
 
 
 # ---------------------------------------------------------------------- from a server
@@ -153,6 +207,8 @@ def download(url: str, into: Path, size: int, sha256: str, leaving: threading.Ev
         try:
             with into.open("ab") as file:
                 _append(url, file, size)
+                file.flush()
+                os.fsync(file.fileno())
             if _digest(into) == sha256:
                 return
             why = "the file there is not the one that was packed: its checksum differs"
@@ -166,34 +222,57 @@ def download(url: str, into: Path, size: int, sha256: str, leaving: threading.Ev
 
 def _append(url: str, file: IO[bytes], size: int) -> None:
     """What is lacking of a file. Raises ``Unanswered``, and ``DataError`` where asking again is of no use."""
-    import requests
-
     have = file.seek(0, os.SEEK_END)
+    if have > size:
+        have = file.truncate(0)
     if have == size:
         return
-    asked = {"Range": f"bytes={have}-"} if have else {}
-    begun = time.monotonic()
-    try:
-        with requests.get(
-            url, headers={**asked, "Accept-Encoding": "identity"}, stream=True, timeout=PATIENCE
-        ) as answer:
-            _check(url, answer.status_code)
-            if answer.status_code != 206 and have:  # it sends all of it
+    with _answer(url, have) as answer:
+        came = answer.headers.get("Content-Range", "")
+        if answer.status_code == 206 and came and not came.startswith(f"bytes {have}-"):
+            raise Unanswered("it sends another part than it was asked for")
+        if answer.status_code != 206 or not have:  # it sends all of it
+            file.truncate(0)
+            have = 0
+        for piece in _pieces(answer):
+            have += len(piece)
+            if have > size:
                 file.truncate(0)
-                have = 0
-            for piece in answer.iter_content(PIECE):
-                have += len(piece)
-                if have > size:
-                    file.truncate(0)
-                    raise Unanswered(f"it is longer than the {size:,} bytes it should have")
-                file.write(piece)
-                passed = time.monotonic() - begun
-                if passed > PATIENCE[1] and file.tell() < SLOWEST * passed:
-                    raise Unanswered(f"{file.tell() / passed:,.0f} bytes a second")
-    except requests.RequestException as error:
-        raise Unanswered(_in_words(error)) from None
+                raise Unanswered(f"it is longer than the {size:,} bytes it should have")
+            file.write(piece)
     if have < size:
         raise Unanswered(f"the connection ended after {have:,} of {size:,} bytes")
+
+
+@contextlib.contextmanager
+def _answer(url: str, have: int = 0) -> Iterator[Any]:
+    """What a server answers, from a byte on. Raises ``Unanswered``, and ``DataError`` where asking again is of no use."""
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=PATIENCE) as answer:
+            _check(url, answer.status_code)
+            yield answer
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+        raise DataError(f"{url} cannot be had: {_in_words(error)}.") from None
+    except (requests.RequestException, HTTPError, TimeoutError) as error:
+        raise Unanswered(_in_words(error)) from None
+    except ValueError as error:  # of an address that a redirection names
+        raise DataError(f"{url} cannot be had: {_in_words(error)}.") from None
+
+
+def _pieces(answer: Any) -> Iterator[bytes]:
+    """What comes, as it comes. Raises ``Unanswered`` for what comes too slowly."""
+    begun, count = time.monotonic(), 0
+    read = getattr(answer.raw, "read1", answer.raw.read)  # which waits for no whole piece
+    while piece := read(PIECE, decode_content=True):
+        count += len(piece)
+        yield piece
+        passed = time.monotonic() - begun
+        if passed > PATIENCE[1] and count < SLOWEST * passed:
+            raise Unanswered(f"no more than {count / passed:,.0f} bytes a second come")
 
 
 def _check(url: str, status: int) -> None:
@@ -217,7 +296,7 @@ def _in_words(error: Exception) -> str:
     ):
         if sign in text:
             return words
-    return text.partition("\n")[0][:160]
+    return text.partition("\n")[0][:160].rstrip(".")
 
 
 def _digest(path: Path) -> str:
@@ -231,7 +310,10 @@ def read(url: str, split: str, size: int | None, channels: int | None) -> Data:
 
     ``#sha256=…`` behind the address says what that list must be; the list says it of everything else.
     """
-    plain, fragment = urldefrag(url)
+    try:
+        plain, fragment = urldefrag(url)
+    except ValueError as error:
+        raise DataError(f"{url[:200]!r} is no address: {error}.") from None
     whole = plain if plain.endswith(".json") else plain.rstrip("/") + "/" + MANIFEST
     content = _list(whole)
     found = hashlib.sha256(content).hexdigest()
@@ -251,27 +333,22 @@ def read(url: str, split: str, size: int | None, channels: int | None) -> Data:
 
 def _list(url: str) -> bytes:
     """The content of a list of shards. Raises ``DataError``."""
-    import requests
-
     wait, why = WAIT, ""
     for number in range(TRIES):
         if number:
             time.sleep(wait)
             wait *= 2
         try:
-            with requests.get(url, timeout=PATIENCE, stream=True) as answer:
-                _check(url, answer.status_code)
-                content = b""
-                for piece in answer.iter_content(PIECE):
+            content = bytearray()
+            with _answer(url) as answer:
+                for piece in _pieces(answer):
                     content += piece
                     if len(content) > LARGEST_MANIFEST:
                         raise DataError(f"{url} is longer than a list of shards can be.")
-                return content
+            return bytes(content)
         except Unanswered as error:
             why = str(error)
-        except requests.RequestException as error:
-            why = _in_words(error)
-            if "no such host" in why or "Invalid URL" in why:
+            if "no such host" in why:
                 break
     raise DataError(
         f"{url} could not be had: {why}. Check the address, or try again when its server answers."

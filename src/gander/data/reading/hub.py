@@ -54,6 +54,9 @@ class Rows:
         """Its number."""
         return f"row {row}"
 
+    def leave(self) -> None:
+        """Nobody waits."""
+
     def close(self) -> None:
         """Nobody waits."""
 

@@ -170,11 +170,13 @@ def fitted(content: bytes | str, shape: tuple[int, int, int]) -> Tensor | str:
         return content
     channels, height, width = shape
     try:
-        image = upright(_told(content))
-        if image.size != (width, height):
-            if height != width:
-                return f"{image.width} x {image.height} pixels instead of {width} x {height}"
-            image = squared(image, height)
+        image = _told(content)
+        with HUGE if image.width * image.height > ALONE else nullcontext():
+            image = upright(image)
+            if image.size != (width, height):
+                if height != width:
+                    return f"{image.width} x {image.height} pixels instead of {width} x {height}"
+                image = squared(image, height)
         pixels = np.array(image).reshape(height, width, -1)
     except Exception as error:  # a damaged file can fail anywhere in a decoder, in any way
         return _reason(error)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from gander.errors import DataError
 
 
 def own_folder(name: str) -> Path | None:
@@ -20,6 +23,17 @@ def cache_folder() -> Path:
     """Where downloads and rendered sets go: ``$GANDER_CACHE``, else ``~/.cache/gander``."""
     given = os.environ.get("GANDER_CACHE")
     return Path(given).expanduser() if given else Path("~/.cache/gander").expanduser()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Says of a folder of the cache, where nothing can be written into it, what to do. Raises ``DataError``."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be written: {error.strerror or error}. What is fetched or found is kept there; $GANDER_CACHE names another place."
+        ) from None
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:

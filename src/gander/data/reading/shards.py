@@ -23,6 +23,7 @@ import torch
 
 from gander import strangers
 from gander.data import LARGEST, SMALLEST, Column, Data, Sort
+from gander.data.reading import npy
 from gander.data.reading.store import LARGEST_FILE
 from gander.data.reading.streamed import Streamed
 from gander.errors import DataError
@@ -33,6 +34,9 @@ UNFINISHED = ".packing"
 VERSION = 1
 LARGEST_MANIFEST = 256 << 20  # bytes
 OPEN = 64  # shards open at a time
+AGAIN = 5
+"""How often a shard is asked for that is gone before it is opened."""
+LONGEST_NAME = 1000  # letters of a file or a column
 TYPES: dict[Sort, str] = {
     "categorical": "<i8",
     "continuous": "<f4",
@@ -115,8 +119,11 @@ class Place(Protocol):
     def coming(self, files: Sequence[File]) -> None:
         """These are needed now and soon."""
 
+    def leave(self) -> None:
+        """Whoever waits for a server waits no longer, and nobody begins to until :meth:`close`."""
+
     def close(self) -> None:
-        """Nothing more is needed; whoever waits for a server waits no longer."""
+        """The end of what is needed now."""
 
 
 class Here:
@@ -142,6 +149,9 @@ class Here:
 
     def coming(self, files: Sequence[File]) -> None:
         """They are here."""
+
+    def leave(self) -> None:
+        """Nobody waits."""
 
     def close(self) -> None:
         """Nobody waits."""
@@ -177,8 +187,12 @@ class Shards:
         shard = int(np.searchsorted(self._begins, row, "right")) - 1
         return f"{self.files[shard].file}, image {row - int(self._begins[shard])}"
 
+    def leave(self) -> None:
+        """Waits for no server any longer."""
+        self.place.leave()
+
     def close(self) -> None:
-        """Nothing more is read."""
+        """The end of what is read now."""
         self.place.close()
 
     def __del__(self) -> None:
@@ -189,6 +203,8 @@ class Shards:
     def _content(self, shard: int, offset: int, size: int) -> bytes | str:
         if not 0 < size <= LARGEST_FILE:
             return f"{size:,} bytes"
+        if offset + size > self.files[shard].bytes:
+            return "its shard ends before it"
         try:
             with self._lock:  # so that nobody closes the file in between
                 content = os.pread(self._number(shard), size, offset)
@@ -200,11 +216,25 @@ class Shards:
         if shard in self._open:
             self._open.move_to_end(shard)
             return self._open[shard]
-        number = os.open(self.place.file(self.files[shard]), os.O_RDONLY)
+        number = self._opened(self.files[shard])
         self._open[shard] = number
         if len(self._open) > OPEN:
             os.close(self._open.popitem(last=False)[1])
         return number
+
+    def _opened(self, file: File) -> int:
+        """A shard that is open. Raises ``DataError``: where a shard cannot be had its images are not passed over."""
+        for left in reversed(range(AGAIN)):
+            path = self.place.file(file)
+            try:
+                return os.open(path, os.O_RDONLY)
+            except FileNotFoundError:  # another process made room just now
+                if left:
+                    continue
+                raise DataError(f"{path} is gone again and again.") from None
+            except OSError as error:
+                raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise AssertionError
 
 
 def column(
@@ -218,14 +248,17 @@ def column(
 def _mapped(path: Path, shape: tuple[int, ...], kind: str) -> np.ndarray:
     """An array in a file, read as it is looked at. Raises ``DataError`` for one that is not as it should be."""
     try:
-        found = np.lib.format.open_memmap(path, mode="c")
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is damaged ({str(error)[:100]}); pack the set anew.") from None
-    if found.shape != shape or found.dtype != np.dtype(kind):
-        raise DataError(
-            f"{path} holds {found.shape} of {found.dtype} and should hold {shape} of {kind}; pack the set anew."
-        )
-    return found
+        with strangers.opened(path) as file:
+            said, size = npy.header(file), os.fstat(file.fileno()).st_size
+            if said.shape != shape or said.dtype != np.dtype(kind) or said.is_fortran:
+                raise ValueError(
+                    f"it holds {said.shape} of {said.dtype} and should hold {shape} of {kind}"
+                )
+            if said.start + said.size > size:
+                raise ValueError("it ends early")
+            return np.memmap(file, said.dtype, "c", said.start, shape)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {str(error)[:160]}; pack the set anew.") from None
 
 
 # ---------------------------------------------------------------------- reading a set
@@ -324,7 +357,10 @@ def _column(said: Any) -> Column:
     sort = said["sort"]
     if sort not in get_args(Sort):
         raise ValueError(f"a column of sort {str(sort)[:50]!r}")
-    names = tuple(str(name) for name in said["names"])
+    # half a letter, as JSON may hold, could not be written down again
+    names = tuple(str(name).encode("utf-8", "replace").decode() for name in said["names"])
+    if not 0 < len(str(said["name"])) <= LONGEST_NAME or not str(said["name"]).isprintable():
+        raise ValueError("a column without a name, or with one that cannot be printed")
     if (sort in ("categorical", "multilabel")) != bool(names):
         raise ValueError("classes and labels have names, numbers have none")
     return Column(str(said["name"]), sort, torch.empty(0), names)
@@ -343,14 +379,28 @@ def _of_split(said: Any, columns: int) -> Split:
 
 def _file(said: Any, images: int) -> File:
     name, digest, size = str(said["file"]), str(said["sha256"]), int(said["bytes"])
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+    if not is_name(name):
         raise ValueError(f"a file named {name[:50]!r}")
     if digest and not HASH.fullmatch(digest):
         raise ValueError(f"a checksum {digest[:20]!r}")
     if size < 0:
         raise ValueError("a file of less than no bytes")
     return File(name, size, digest, images)
+
+
+def is_name(name: str) -> bool:
+    """Whether a file may be named so: it is inside its folder, on any system, and can be printed."""
+    path = PurePosixPath(name)
+    inside = bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+    return (
+        inside and len(name) <= LONGEST_NAME and name.isprintable() and not set(":\\") & set(name)
+    )
+
+
+def check_name(name: str) -> None:
+    """Refuses the name of a shard that no list may have. Raises ``DataError``."""
+    if not is_name(name):
+        raise DataError(f"a shard is named {name[:100]!r}; rename it to letters, digits, - and _.")
 
 
 def is_packed(folder: Path) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol, Self
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -17,12 +17,15 @@ from gander.data.reading.pictures import fitted
 from gander.data.reading.shuffling import WINDOW, Shuffle
 from gander.errors import DataError
 
+Made = TypeVar("Made")
 READERS = 2
 """Threads that read and decode ahead; decoding lets go of the interpreter."""
 AHEAD = 6
 """Batches that are in the making."""
 TOGETHER = 64
 """Images decoded by one thread at a time, of those that are not dealt in batches."""
+PULSE = 0.25
+"""Seconds after which who waits looks whether to wait on."""
 IN_A_ROW = 100
 """Unreadable images one after another after which the set is given up."""
 NOTED = 100_000
@@ -47,8 +50,11 @@ class Samples(Protocol):
     def named(self, row: int) -> str:
         """What to call an image so that a person finds it."""
 
+    def leave(self) -> None:
+        """Whoever waits for a server waits no longer, and nobody begins to until :meth:`close`."""
+
     def close(self) -> None:
-        """Nothing more is read; whoever waits for a server waits no longer."""
+        """The end of what is read now."""
 
 
 class Batch(NamedTuple):
@@ -68,6 +74,8 @@ class Streamed(Elsewhere):
     _pool: ThreadPoolExecutor | None
     _unreadable: dict[int, str]
     _lock: Any
+    hurry: Callable[[], bool]
+    """Whether who waits for the next batch would rather not."""
 
     def __new__(
         cls, samples: Samples, shape: tuple[int, int, int], first: int = 0, count: int | None = None
@@ -80,6 +88,7 @@ class Streamed(Elsewhere):
         made._shuffle = Shuffle(_within(samples.counts, first, count), WINDOW)
         made._ahead, made._pool = {}, None
         made._unreadable, made._lock = {}, threading.Lock()
+        made.hurry = bool
         return made
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
@@ -124,6 +133,11 @@ class Streamed(Elsewhere):
                 made[number * TOGETHER : number * TOGETHER + len(batch.rows)] = batch.images
         return made
 
+    def only(self, row: int) -> Tensor | str:
+        """The image at a position, (C, H, W) uint8; a text says why it cannot be read."""
+        (content,) = self._samples.contents(np.array([row + self._first]))
+        return fitted(content, self._shape)
+
     # ------------------------------------------------------------------ dealt in batches
     def order(self, seed: int, first: int, count: int) -> np.ndarray:
         """Which images come at positions ``first …`` of the endless shuffled sequence, (count,) int64."""
@@ -147,17 +161,31 @@ class Streamed(Elsewhere):
         for key in ahead:
             if key not in self._ahead:
                 self._ahead[key] = pool.submit(self.batch, *key)
-        return coming.result()
+        return self.waited(coming)
+
+    def waited(self, coming: Future[Made]) -> Made:
+        """What a thread that reads has made. Raises ``DataError`` where nobody wishes to wait for it any longer."""
+        while True:
+            done, _ = wait([coming], PULSE)
+            if done:
+                return coming.result()
+            if self.hurry():
+                raise DataError(f"{self._samples.where} is not waited for any longer.")
+
+    def leave(self) -> None:
+        """Waits for no server any longer; whoever reads in other threads ends soon."""
+        self._samples.leave()
 
     def close(self) -> None:
         """Stops reading ahead."""
+        self._samples.leave()
         for future in self._ahead.values():
             future.cancel()
         self._ahead.clear()
-        self._samples.close()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+        self._samples.close()
 
     # ------------------------------------------------------------------
     @property
@@ -197,7 +225,7 @@ class Streamed(Elsewhere):
                 return made, row
             why = made
         raise DataError(
-            f"{self._samples.where}: {IN_A_ROW} images one after another cannot be read, up to {self.named(row)} ({why}); "
+            f"{self._samples.where}: {min(IN_A_ROW, len(self))} images one after another cannot be read, up to {self.named(row)} ({why}); "
             f"pack the set anew."
         )
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tarfile
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -21,8 +20,9 @@ import torch
 from gander import strangers
 from gander.data import Column, Data
 from gander.data.reading import pictures, shards
-from gander.data.reading.places import cache_folder, write_whole
-from gander.data.reading.shards import MANIFEST, TYPES, File, Here, Manifest, Split
+from gander.data.reading.members import Member, Torn, members
+from gander.data.reading.places import cache_folder, write_whole, writing
+from gander.data.reading.shards import MANIFEST, TYPES, File, Here, Manifest, Split, check_name
 from gander.data.reading.store import IMAGE_ENDINGS, LARGEST_FILE, natural
 from gander.data.reading.tree import FEWEST_TO_SPLIT, SPLIT_FOLDERS, TESTED
 from gander.errors import DataError
@@ -34,6 +34,8 @@ FEW = 1000
 MOST_TEXTS = 10_000  # different texts in a column; with more it only names
 MANY = 100  # different whole numbers above which they are quantities
 MOST_FACTS = 100  # columns
+LONGEST_TEXT = 200  # letters of what may be a class; longer ones only name
+NAMED = 5  # torn shards named one by one
 PART = re.compile(r"([a-z]+)(?=[-_.\d])")
 
 
@@ -49,7 +51,8 @@ class Facts:
     def add(self, value: Any) -> None:
         """The value of one more image; None and whatever is neither a number nor a text are missing."""
         if isinstance(value, bool | str):
-            text = str(value)
+            # cut, so that ten thousand captions take no room to speak of; a column of such is too varied to be kept
+            text = str(value)[: LONGEST_TEXT + 1]
             if len(self.texts) <= MOST_TEXTS:
                 self.values.append(self.texts.setdefault(text, len(self.texts)))
                 return
@@ -98,8 +101,9 @@ def read(tars: Sequence[Path], split: str, size: int | None, channels: int | Non
     said = [(t.name, str(t.resolve()), t.stat().st_size, t.stat().st_mtime_ns) for t in tars]
     key = hashlib.sha256(repr(said).encode()).hexdigest()[:32]
     folder = cache_folder() / "shards" / key
-    if not (folder / MANIFEST).is_file():
-        index(tars, folder, _name(tars))
+    with writing(folder):
+        if not (folder / MANIFEST).is_file():
+            index(tars, folder, _name(tars))
     content = strangers.content(folder / MANIFEST, shards.LARGEST_MANIFEST)
     manifest = shards.parsed(content, str(folder / MANIFEST))
     return shards.read(Here(root, folder), manifest, split, size, channels)
@@ -116,10 +120,11 @@ def index(tars: Sequence[Path], folder: Path, name: str, hashed: bool = False) -
 
     Raises ``DataError``.
     """
-    found = Found()
+    found, torn = Found(), list[str]()
     for path in tars:
+        check_name(path.name)
         before = len(found.offsets)
-        for sample in _samples(path):
+        for sample in _samples(path, torn):
             if sample.size:
                 found.add(sample)
             else:
@@ -133,6 +138,7 @@ def index(tars: Sequence[Path], folder: Path, name: str, hashed: bool = False) -
     parts, notes = _parts(tars, found.counts)
     if found.without:
         notes.append(f"ignored {found.without:,} samples without an image")
+    notes += torn[:NAMED] + ([f"{len(torn) - NAMED:,} more are torn"] if len(torn) > NAMED else [])
     splits = {}
     for split, rows in parts.items():
         chosen = np.concatenate([np.arange(low, high) for _, low, high in rows])
@@ -176,15 +182,13 @@ def _array(folder: Path, name: str, made: np.ndarray) -> File:
     return File(f"index/{name}", path.stat().st_size, digest)
 
 
-def _samples(path: Path) -> Iterator[Sample]:
-    """The samples of one shard, in its order. Raises ``DataError`` for what is no plain tar file."""
-    sample = Sample("")
-    try:
-        with tarfile.open(path, "r:") as archive:
-            while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # it would remember every one
-                if not member.isreg() or member.issparse():
-                    continue
+def _samples(path: Path, torn: list[str]) -> Iterator[Sample]:
+    """The samples of one shard, in its order; ``torn`` is told where it cannot be read to its end. Raises ``DataError`` for what is no tar file."""
+    sample, count = Sample(""), 0
+    with strangers.opened(path) as file:
+        try:
+            for member in members(path, file):
+                count += 1
                 whole = PurePosixPath(member.name)
                 base, _, ending = whole.name.partition(".")
                 key = f"{whole.parent}/{base}"
@@ -192,34 +196,41 @@ def _samples(path: Path) -> Iterator[Sample]:
                     if sample.key:
                         yield sample
                     sample = Sample(key)
-                _take(archive, member, f".{ending.lower()}", sample)
-    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
-        raise DataError(
-            f"{path} is not a tar file that can be read ({str(error)[:100]}); shards are plain, packed by nothing "
-            f"(.tar, not .tar.gz), since images are read by their place in them."
-        ) from None
+                _take(file, member, f".{ending.lower()}", sample)
+        except Torn as error:
+            if not count:
+                raise DataError(
+                    f"{path} is not a tar file that can be read ({error}); shards are plain, packed by nothing "
+                    f"(.tar, not .tar.gz), since images are read by their place in them."
+                ) from None
+            torn.append(
+                f"{path.name} is torn after {count:,} files, and what comes then is not read: {error}"
+            )
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
     if sample.key:
         yield sample
 
 
-def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, ending: str, sample: Sample) -> None:
+def _take(file: IO[bytes], member: Member, ending: str, sample: Sample) -> None:
     """One file of a sample."""
     if f".{ending.rpartition('.')[2]}" in IMAGE_ENDINGS:
         if not sample.size and 0 < member.size <= LARGEST_FILE:
-            sample.offset, sample.size = member.offset_data, member.size
+            sample.offset, sample.size = member.begin, member.size
         return
     if ending not in (".cls", ".json") or member.size > LARGEST_FACTS:
         return
-    file = archive.extractfile(member)
-    content = file.read() if file else b""
+    file.seek(member.begin)
+    content = file.read(member.size)
     try:
         if ending == ".cls":
             sample.facts["class"] = int(content)
         else:
             said = strangers.from_json(content)
             if isinstance(said, dict):
-                sample.facts |= {str(k)[:100]: v for k, v in said.items() if k not in sample.facts}
-    except (ValueError, UnicodeDecodeError):
+                named = {k[:100]: v for k, v in said.items() if k and k[:100].isprintable()}
+                sample.facts = named | sample.facts
+    except ValueError:
         return  # what is said of it is missing
 
 
@@ -232,7 +243,9 @@ def _columns(found: Found) -> Iterator[Column]:
         if (fact.numbers and fact.texts) or not known.any():
             continue  # neither numbers nor classes
         if fact.texts:
-            if len(fact.texts) > MOST_TEXTS or 2 * len(fact.texts) > max(40, known.sum()):
+            longest = max(map(len, fact.texts))
+            few = len(fact.texts) <= MOST_TEXTS and 2 * len(fact.texts) <= max(40, known.sum())
+            if not few or longest > LONGEST_TEXT:
                 continue  # it only names
             names = sorted(fact.texts, key=natural)
             place = np.empty(len(names), np.int64)
