@@ -70,6 +70,7 @@ FAMILIES = {
     "acgan": "ACGAN",
     "infogan": "InfoGAN",
     "acgan-infogan": "ACGAN+InfoGAN",
+    "cgan-infogan": "CGAN+ACGAN+InfoGAN",
 }
 
 

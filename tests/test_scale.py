@@ -90,6 +90,7 @@ def test_a_measured_step_takes_the_place_of_a_derived_one():
 
 
 # ---------------------------------------------------------------------- the counts
+@pytest.mark.slow
 def test_batch_statistics_are_the_messages_that_grow():
     """Of each process a row of count, means and spreads: twice as many processes, twice as long a message."""
     few, more = (scale.exchanges(n, *SMALL, "data.size=32") for n in (2, 4))
