@@ -14,11 +14,12 @@ import zlib
 import pytest
 import torch
 
-from gander import config
+from gander import config, strangers
 from gander.data import load
 from gander.data.reading import pictures, store, table, walking
 from gander.errors import DataError
 from gander.plan import configured, make_plan
+from gander.runs import Run
 from test_data import write_four
 from test_data_paths import codes, content, picture, tree
 
@@ -396,3 +397,22 @@ def test_names_that_are_no_text_can_be_written_down(tmp_path):
 def test_a_path_that_cannot_be_is_refused_in_words(given):
     with pytest.raises(DataError):
         load(given)
+
+
+def test_a_file_that_grows_is_read_as_far_as_it_was(tmp_path, monkeypatch):
+    """A run's lines are read while it trains."""
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"images_seen": 1}\n')
+    size = os.fstat
+
+    def grown(number):
+        found = size(number)
+        with path.open("a") as file:
+            file.write('{"images_seen": 2}\n')
+        return found
+
+    monkeypatch.setattr(strangers.os, "fstat", grown)
+    with pytest.raises(OSError, match="grew"):
+        strangers.content(path)
+    assert strangers.content(path, grows=True).count(b"\n") >= 1
+    assert len(Run(tmp_path).lines()) >= 1

@@ -215,7 +215,7 @@ class Run:
         if not path.is_file():
             return []
         try:
-            content = strangers.content(path, MOST_LINES)
+            content = strangers.content(path, MOST_LINES, grows=True)  # it may be training
         except OSError as error:
             raise RunError(f"{path} cannot be read: {reason(error)}.") from None
         lines = []

@@ -31,8 +31,10 @@ def opened(path: Path | str, links: bool = True) -> io.BufferedReader:
     return io.BufferedReader(io.FileIO(number))
 
 
-def content(path: Path | str, most: int = LARGEST, links: bool = True) -> bytes:
-    """The bytes of a plain file, of which there are at most ``most``. Raises ``OSError``."""
+def content(
+    path: Path | str, most: int = LARGEST, links: bool = True, grows: bool = False
+) -> bytes:
+    """The bytes of a plain file, of which there are at most ``most``; of one that ``grows``, those that were there. Raises ``OSError``."""
     with opened(path, links) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
@@ -41,9 +43,9 @@ def content(path: Path | str, most: int = LARGEST, links: bool = True) -> bytes:
                 f"larger than {most // MIB} MiB" if whole else f"larger than {most:,} bytes"
             )
         found = file.read(size + 1)
-    if len(found) > size:
+    if len(found) > size and not grows:
         raise OSError("it grew while it was read")
-    return found
+    return found[:size]
 
 
 def check_plain(path: Path) -> None:

@@ -21,6 +21,8 @@ from gander.errors import DataError
 
 TRIES = 6
 """How often a server is asked for a file before it is given up."""
+TRIES_AT_FIRST = 3
+"""The same of its list, before anything has begun: an address is more often wrong than its server away."""
 WAIT = 0.5
 """Seconds before the second try; each further one waits twice as long."""
 PATIENCE = (10.0, 30.0)
@@ -334,7 +336,7 @@ def read(url: str, split: str, size: int | None, channels: int | None) -> Data:
 def _list(url: str) -> bytes:
     """The content of a list of shards. Raises ``DataError``."""
     wait, why = WAIT, ""
-    for number in range(TRIES):
+    for number in range(TRIES_AT_FIRST):
         if number:
             time.sleep(wait)
             wait *= 2
