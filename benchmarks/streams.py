@@ -86,7 +86,7 @@ def loaders(folder: Path, rounds: int) -> dict:
         count = 6_000 if side < 100 else 2_000
         source = folder / f"{side}.npy"
         np.save(source, pictures(channels, side, count))
-        packing.pack(str(source), folder / f"{side}", each=500, tell=lambda _: None)
+        packing.pack(str(source), folder / f"{side}", size=side, each=500, tell=lambda _: None)
         shards = sum(p.stat().st_size for p in (folder / f"{side}").glob("train-*.tar"))
         server, url = served(folder / f"{side}")
         kept = data.load(str(source), size=side)
