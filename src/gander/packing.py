@@ -6,7 +6,6 @@ depends on the source alone: packed twice, a set has the same bytes. It counts o
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -28,7 +27,15 @@ from gander.data import Column, Data
 from gander.data.reading import path as reading
 from gander.data.reading import pictures, tars, tree
 from gander.data.reading.places import write_whole
-from gander.data.reading.shards import MANIFEST, TYPES, UNFINISHED, File, Manifest, Split
+from gander.data.reading.shards import (
+    INDEX,
+    MANIFEST,
+    UNFINISHED,
+    Manifest,
+    Split,
+    described,
+    write_index,
+)
 from gander.data.reading.store import natural
 from gander.data.reading.streamed import Streamed
 from gander.errors import DataError
@@ -40,7 +47,6 @@ MOST = 1_000_000  # of one shard
 TOGETHER = 1024  # images in hand
 NAMED = 5  # unreadable files said one by one
 HEAD = 512  # bytes before a file in a tar
-INDEX = "index"
 LEFT = re.compile(
     r"(train|test|all)-(\d{6,}\.tar|(offset|size|column\d+)\.npy)"
     rf"|\.((train|test|all)-|{re.escape(MANIFEST)}|{re.escape(UNFINISHED)}).*\.part"
@@ -245,7 +251,7 @@ def _write_split(folder: Path, feed: Feed, shape: Shape, each: int, tell: Tell) 
         if not written.rows:
             path.unlink()
             continue
-        shards.append(_file(folder, path, len(written.rows)))
+        shards.append(described(folder, path, len(written.rows)))
         kept.append(np.array(written.rows))
         offsets.append(np.array(written.offsets, np.uint64))
         sizes.append(np.array(written.sizes, np.uint32))
@@ -256,15 +262,9 @@ def _write_split(folder: Path, feed: Feed, shape: Shape, each: int, tell: Tell) 
     chosen = torch.from_numpy(np.concatenate(kept))
     if not len(chosen):
         raise DataError(f"the {feed.split} split of {feed.name} has no readable image.")
-    arrays: list[tuple[str, np.ndarray]] = [
-        ("offset", np.concatenate(offsets)),
-        ("size", np.concatenate(sizes)),
-    ]
-    for number, column in enumerate(feed.columns.values()):
-        values = column.values[chosen].numpy().astype(TYPES[column.sort])
-        arrays.append((f"column{number}", values))
-    index = [_write_array(folder, f"{feed.split}-{name}.npy", array) for name, array in arrays]
-    return Split(len(chosen), tuple(shards), tuple(index))
+    columns = [(c.sort, c.values[chosen].numpy()) for c in feed.columns.values()]
+    index = write_index(folder, feed.split, np.concatenate(offsets), np.concatenate(sizes), columns)
+    return Split(len(chosen), tuple(shards), index)
 
 
 @dataclass
@@ -324,15 +324,3 @@ def _said(column: Column, row: int) -> object:
     if column.sort == "multilabel":
         return [name for name, has in zip(column.names, value.tolist(), strict=True) if has]
     return float(value)
-
-
-def _write_array(folder: Path, name: str, array: np.ndarray) -> File:
-    path = folder / INDEX / name
-    write_whole(path, lambda file: np.lib.format.write_array(file, array, allow_pickle=False))
-    return _file(folder, path, 0)
-
-
-def _file(folder: Path, path: Path, images: int) -> File:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return File(path.relative_to(folder).as_posix(), path.stat().st_size, digest, images)

@@ -17,6 +17,7 @@ import torch
 
 from gander.data import Column, Data
 from gander.data.reading import pictures
+from gander.data.reading.store import Few
 from gander.data.reading.streamed import Streamed
 from gander.data.reading.tree import FEWEST_TO_SPLIT, TESTED
 from gander.errors import DataError, choose
@@ -25,8 +26,6 @@ SCHEME = "hf:"
 EACH = 10_000
 """Images that are counted as a shard: few such stretches are read at a time."""
 TESTS = ("test", "validation", "valid", "val")
-FEW = 1000
-"""Images that are decoded to find the size and the channels of all."""
 MANY = 100  # different whole numbers above which they are quantities
 
 
@@ -84,8 +83,8 @@ def read(source: str, split: str, size: int | None, channels: int | None) -> Dat
     if size and channels:
         shape = (channels, size, size)
     else:
-        first = _First(rows, len(table))
-        shape = pictures.detected(first, first.names, size, channels)
+        few = Few(source, len(table), lambda row: rows.contents(np.array([row]))[0])
+        shape = pictures.detected(few, few.names, size, channels)
     label = "label" if "label" in columns else next(iter(classes), None)
     return Data(
         name=Path(name).name or "hub",
@@ -180,23 +179,3 @@ def _number(name: str, numbers: np.ndarray) -> Column:
         values = torch.from_numpy(np.where(np.isnan(numbers), -1, places))
         return Column(name, "categorical", values, tuple(str(int(one)) for one in distinct))
     return Column(name, "continuous", torch.from_numpy(numbers.astype(np.float32)))
-
-
-class _First:
-    """Some images from all over the set as files that can be read."""
-
-    def __init__(self, rows: Rows, count: int) -> None:
-        self.where, self.notes = rows.where, list[str]()
-        self._rows = rows
-        self.names = [str(int(row)) for row in np.linspace(0, count - 1, min(FEW, count))]
-
-    def size(self, name: str) -> int:
-        """Not known before it is read."""
-        return 0
-
-    def read(self, name: str) -> bytes:
-        """Its content."""
-        (content,) = self._rows.contents(np.array([int(name)]))
-        if isinstance(content, str):
-            raise OSError(content)
-        return content

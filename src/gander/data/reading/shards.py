@@ -13,7 +13,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, get_args
@@ -24,11 +24,14 @@ import torch
 from gander import strangers
 from gander.data import LARGEST, SMALLEST, Column, Data, Sort
 from gander.data.reading import npy
+from gander.data.reading.places import write_whole
 from gander.data.reading.store import LARGEST_FILE
 from gander.data.reading.streamed import Streamed
 from gander.errors import DataError
 
 MANIFEST = "shards.json"
+INDEX = "index"
+"""The folder beside it."""
 UNFINISHED = ".packing"
 """Lies beside shards that are still being packed."""
 VERSION = 1
@@ -106,6 +109,35 @@ class Manifest:
             },
         }
         return json.dumps(said, indent=1).encode()
+
+
+def described(folder: Path, path: Path, images: int = 0, hashed: bool = True) -> File:
+    """A file below a folder as its list names it; ``images`` of a shard."""
+    digest = ""
+    if hashed:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return File(path.relative_to(folder).as_posix(), path.stat().st_size, digest, images)
+
+
+def write_index(
+    folder: Path,
+    split: str,
+    offsets: np.ndarray,
+    sizes: np.ndarray,
+    columns: Iterable[tuple[Sort, np.ndarray]],
+) -> tuple[File, ...]:
+    """Writes where the images of a split lie, how long their files are and what is known of them, whole or not at all."""
+    arrays = [("offset", offsets.astype("<u8")), ("size", sizes.astype("<u4"))]
+    for number, (sort, values) in enumerate(columns):
+        arrays.append((f"column{number}", values.astype(TYPES[sort])))
+    return tuple(_write_array(folder, f"{split}-{name}.npy", made) for name, made in arrays)
+
+
+def _write_array(folder: Path, name: str, made: np.ndarray) -> File:
+    path = folder / INDEX / name
+    write_whole(path, lambda file: np.lib.format.write_array(file, made, allow_pickle=False))
+    return described(folder, path)
 
 
 class Place(Protocol):

@@ -10,7 +10,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Protocol, Self
@@ -51,6 +51,8 @@ MOST_MEMBERS = 2_000_000  # in a zip; each takes about half a kilobyte of memory
 LISTED = b"PK\x01\x02"  # what each member in a zip's list begins with
 HEAD = 30  # bytes before a member's name and content
 NAMED = 100  # letters of a name that are said
+MOST_OF_FEW = 1000
+"""Images that are decoded to find the size and the channels of all."""
 
 
 class Store(Protocol):
@@ -67,6 +69,29 @@ class Store(Protocol):
     def read(self, name: str) -> bytes:
         """The content of one file; raises OSError when it cannot be had."""
         ...
+
+
+class Few:
+    """Some images from all over a large set, by their numbers, as files that can be read."""
+
+    def __init__(self, where: str, count: int, content: Callable[[int], bytes | str]) -> None:
+        """``content`` is an image's file; a text says why it cannot be had."""
+        self.where, self.notes = where, list[str]()
+        self.names = [
+            str(count * n // min(MOST_OF_FEW, count)) for n in range(min(MOST_OF_FEW, count))
+        ]
+        self._content = content
+
+    def size(self, name: str) -> int:
+        """Not known before it is read."""
+        return 0
+
+    def read(self, name: str) -> bytes:
+        """Its content. Raises OSError."""
+        content = self._content(int(name))
+        if isinstance(content, str):
+            raise OSError(content)
+        return content
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

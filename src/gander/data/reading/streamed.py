@@ -145,11 +145,11 @@ class Streamed(Elsewhere):
 
     def batch(self, seed: int, first: int, count: int) -> Batch:
         """The images at those positions, read now."""
-        self._samples.coming(self._shards(seed, first))
+        self._samples.coming(self._shuffle.shards(seed, first))
         return self._decoded(self.order(seed, first, count))
 
     def next_batch(self, seed: int, first: int, count: int, stride: int) -> Batch:
-        """The same, while those after ``stride`` positions, and twice as many, are being read. Raises ``DataError``."""
+        """The same, while the batches that begin ``stride`` positions apart after it are being read. Raises ``DataError``."""
         wanted = (seed, first, count)
         ahead = [(seed, first + i * stride, count) for i in range(1, AHEAD + 1)]
         coming = self._ahead.pop(wanted, None)
@@ -199,9 +199,6 @@ class Streamed(Elsewhere):
             warnings.filterwarnings("ignore", module=r"PIL\.")
             self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="stream")
         return self._pool
-
-    def _shards(self, seed: int, position: int) -> list[int]:
-        return self._shuffle.shards(seed, position)
 
     def _decoded(self, rows: np.ndarray) -> Batch:
         """These images; each that cannot be read is the next one that can, by the set alone, whoever reads it."""

@@ -21,16 +21,22 @@ from gander import strangers
 from gander.data import Column, Data
 from gander.data.reading import pictures, shards
 from gander.data.reading.members import Member, Torn, members
-from gander.data.reading.places import cache_folder, write_whole, writing
-from gander.data.reading.shards import MANIFEST, TYPES, File, Here, Manifest, Split, check_name
-from gander.data.reading.store import IMAGE_ENDINGS, LARGEST_FILE, natural
+from gander.data.reading.places import cache_folder, writing
+from gander.data.reading.shards import (
+    MANIFEST,
+    Here,
+    Manifest,
+    Split,
+    check_name,
+    described,
+    write_index,
+)
+from gander.data.reading.store import IMAGE_ENDINGS, LARGEST_FILE, Few, natural
 from gander.data.reading.tree import FEWEST_TO_SPLIT, SPLIT_FOLDERS, TESTED
 from gander.errors import DataError
 from gander.images import write
 
 LARGEST_FACTS = 1 << 20  # bytes of a .json or .cls
-FEW = 1000
-"""Images that are decoded to find the size and the channels of all."""
 MOST_TEXTS = 10_000  # different texts in a column; with more it only names
 MANY = 100  # different whole numbers above which they are quantities
 MOST_FACTS = 100  # columns
@@ -142,16 +148,17 @@ def index(tars: Sequence[Path], folder: Path, name: str, hashed: bool = False) -
     splits = {}
     for split, rows in parts.items():
         chosen = np.concatenate([np.arange(low, high) for _, low, high in rows])
-        arrays = [
-            ("offset", np.array(found.offsets, np.uint64)[chosen]),
-            ("size", np.array(found.sizes, np.uint32)[chosen]),
-            *(
-                (f"column{n}", c.values.numpy()[chosen].astype(TYPES[c.sort]))
-                for n, c in enumerate(columns)
-            ),
-        ]
-        files = tuple(_array(folder, f"{split}-{said}.npy", made) for said, made in arrays)
-        members = tuple(_shard(tars[number], high - low, hashed) for number, low, high in rows)
+        files = write_index(
+            folder,
+            split,
+            np.array(found.offsets, np.uint64)[chosen],
+            np.array(found.sizes, np.uint64)[chosen],
+            [(c.sort, c.values.numpy()[chosen]) for c in columns],
+        )
+        members = tuple(
+            described(tars[number].parent, tars[number], high - low, hashed)
+            for number, low, high in rows
+        )
         splits[split] = Split(len(chosen), members, files)
     manifest = Manifest(
         name,
@@ -164,22 +171,6 @@ def index(tars: Sequence[Path], folder: Path, name: str, hashed: bool = False) -
     )
     write(folder / MANIFEST, manifest.to_json())
     return manifest
-
-
-def _shard(path: Path, images: int, hashed: bool) -> File:
-    digest = ""
-    if hashed:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return File(path.name, path.stat().st_size, digest, images)
-
-
-def _array(folder: Path, name: str, made: np.ndarray) -> File:
-    path = folder / "index" / name
-    write_whole(path, lambda file: np.lib.format.write_array(file, made, allow_pickle=False))
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return File(f"index/{name}", path.stat().st_size, digest)
 
 
 def _samples(path: Path, torn: list[str]) -> Iterator[Sample]:
@@ -304,29 +295,13 @@ def _parts(
 
 
 def _shape(tars: Sequence[Path], found: Found) -> tuple[int, int, int]:
-    """The size and channels of the first images, as a folder of them would be given."""
-    store = _First(tars, found)
-    return pictures.detected(store, store.names, None, None)
+    """The size and channels of some images, as a folder of them would be given."""
+    ends = np.cumsum([0, *found.counts])
 
+    def content(row: int) -> bytes:
+        with tars[int(np.searchsorted(ends, row, "right")) - 1].open("rb") as file:
+            file.seek(found.offsets[row])
+            return file.read(found.sizes[row])
 
-class _First:
-    """The first images of all shards as files that can be read."""
-
-    def __init__(self, tars: Sequence[Path], found: Found) -> None:
-        self.where, self.notes = str(tars[0].parent), list[str]()
-        self._tars, self._found = tars, found
-        self._ends = np.cumsum([0, *found.counts])
-        rows = np.unique(np.linspace(0, len(found.offsets) - 1, min(FEW, len(found.offsets))))
-        self.names = [str(int(row)) for row in rows]
-
-    def size(self, name: str) -> int:
-        """Its bytes."""
-        return int(self._found.sizes[int(name)])
-
-    def read(self, name: str) -> bytes:
-        """Its content."""
-        row = int(name)
-        path = self._tars[int(np.searchsorted(self._ends, row, "right")) - 1]
-        with path.open("rb") as file:
-            file.seek(self._found.offsets[row])
-            return file.read(self._found.sizes[row])
+    few = Few(str(tars[0].parent), len(found.offsets), content)
+    return pictures.detected(few, few.names, None, None)
