@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -32,13 +33,13 @@ class Elsewhere(Tensor):
         made: Self = empty.as_subclass(cls)
         return made
 
+    @abstractmethod
     def part(self, rows: slice | np.ndarray) -> Tensor:
         """Some of the images, still elsewhere if they can be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, rows: np.ndarray | slice = slice(None)) -> Tensor:
         """The images at these positions, (n, C, H, W) uint8 in memory, contiguous."""
-        raise NotImplementedError
 
     def changed(self, change: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> Tensor:
         """What each image becomes, (N, *shape) uint8 in memory, made part by part. Raises ``DataError`` where it is too much."""

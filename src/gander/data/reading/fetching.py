@@ -199,11 +199,8 @@ def _alone(path: Path) -> Iterator[bool]:
 # ---------------------------------------------------------------------- from a server
 def download(url: str, into: Path, size: int, sha256: str, leaving: threading.Event) -> None:
     """A file of so many bytes with this checksum, tried several times; what has come is not asked for again. Raises ``DataError``."""
-    wait, why = WAIT, ""
-    for number in range(TRIES):
-        if number:
-            leaving.wait(wait)
-            wait *= 2
+    why = ""
+    for _ in _tries(TRIES, leaving):
         if leaving.is_set():
             raise DataError(f"{url} was not fetched: the training ends.")
         try:
@@ -220,6 +217,14 @@ def download(url: str, into: Path, size: int, sha256: str, leaving: threading.Ev
     raise DataError(
         f"{url} could not be had in {TRIES} tries: {why}. Give the same command again when it can."
     )
+
+
+def _tries(most: int, leaving: threading.Event) -> Iterator[int]:
+    """So many tries, before each but the first a wait twice as long as the last, which ends when nobody waits any longer."""
+    for number in range(most):
+        if number:
+            leaving.wait(WAIT * 2 ** (number - 1))
+        yield number
 
 
 def _append(url: str, file: IO[bytes], size: int) -> None:
@@ -335,11 +340,8 @@ def read(url: str, split: str, size: int | None, channels: int | None) -> Data:
 
 def _list(url: str) -> bytes:
     """The content of a list of shards. Raises ``DataError``."""
-    wait, why = WAIT, ""
-    for number in range(TRIES_AT_FIRST):
-        if number:
-            time.sleep(wait)
-            wait *= 2
+    why = ""
+    for _ in _tries(TRIES_AT_FIRST, threading.Event()):
         try:
             content = bytearray()
             with _answer(url) as answer:
