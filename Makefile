@@ -19,7 +19,7 @@ install: .venv/.installed
 	touch $@
 
 demo: install
-	$(BIN)/gander train acgan-infogan --data glyphs --images 130000 --minutes 2 --out $(DEMO)
+	$(BIN)/gander train acgan-infogan --data glyphs --images 130000 --minutes 4 --out $(DEMO)
 	$(BIN)/gander evaluate $(DEMO) --n 2000 --metrics $(DEMO_METRICS) --json $(DEMO)/evaluation.json
 	$(BIN)/gander sample $(DEMO) --sweep all --out $(DEMO)/knobs.png
 	$(BIN)/gander export $(DEMO) --to html --out $(DEMO)/knobs.html
