@@ -8,6 +8,7 @@ one. Whatever is chosen changes results only by the order of sums in convolution
 from __future__ import annotations
 
 import copy
+import os
 import time
 from dataclasses import dataclass, field
 
@@ -92,3 +93,33 @@ def numbers(now: int) -> list[int]:
     """The numbers of threads worth a try: powers of two below the cores, the cores, and what is set now."""
     powers = {2**i for i in range(cores().bit_length()) if 2**i <= cores()}
     return sorted(powers | {cores(), now})
+
+
+# ---------------------------------------------------------------------- where nothing is trained
+TRIED = 36  # short convolutions with each number of threads: some tenths of a second
+
+
+def suit(device: str) -> str | None:
+    """One thread from here on where all of them are slower at the moment, as they are beside a busy neighbour; says so then.
+
+    For work that only draws and measures, which has no steps to watch. ``OMP_NUM_THREADS`` decides where it is set.
+    """
+    threads = torch.get_num_threads()
+    if device != "cpu" or threads == 1 or "OMP_NUM_THREADS" in os.environ:
+        return None
+    all_of_them, one = _convolving(threads), _convolving(1)
+    if one < BETTER * all_of_them:
+        return f"one thread: beside what else runs here it is {all_of_them / one:.1f} times as fast as {threads}"
+    torch.set_num_threads(threads)
+    return None
+
+
+def _convolving(threads: int) -> float:
+    """Seconds of some short work; all of it counts, since a neighbour is in the way only now and then."""
+    torch.set_num_threads(threads)
+    images, weights = torch.ones(64, 32, 14, 14), torch.ones(64, 32, 3, 3)
+    torch.conv2d(images, weights)
+    began = time.perf_counter()
+    for _ in range(TRIED):
+        torch.conv2d(images, weights)
+    return time.perf_counter() - began

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from gander.cli.options import Whole, app, whole
 
@@ -48,6 +49,7 @@ def evaluate(
     if json is not None:
         job.check_json(json)
     names = None if metrics is None else [name.strip() for name in metrics.split(",")]
+    _suit(device)
     with job.spoken(Console(stderr=True)) as tell:
         result = job.evaluate(
             run,
@@ -126,6 +128,7 @@ def select(
     if json is not None:
         evaluation.check_json(json)
     count = whole("--n", n, least=-math.inf)
+    _suit(device)
     with Console(stderr=True).status("choosing") as status:
         result = selection.select(
             [run, *more], by=by, n=count, device=device, tell=lambda said: status.update(said)
@@ -133,3 +136,12 @@ def select(
     if json is not None:
         selection.write_json(result, json)
     selection.table(result)
+
+
+def _suit(device: str) -> None:
+    """As many threads as are fast now; a change is said."""
+    from gander import pace
+
+    change = pace.suit(device)
+    if change is not None:
+        print(change, file=sys.stderr)
