@@ -916,6 +916,9 @@ def test_a_set_of_the_hub_is_streamed(tmp_path):
             "picture": datasets.Image(),
             "label": datasets.ClassLabel(names=["w", "x", "y", "z"]),
             "slant": datasets.Value("float32"),
+            "half": datasets.Value("float32"),
+            "size": datasets.Value("int16"),
+            "number": datasets.Value("int32"),
             "note": datasets.Value("string"),
         }
     )
@@ -923,6 +926,9 @@ def test_a_set_of_the_hub_is_streamed(tmp_path):
         "picture": [Image.fromarray(image[:, :, 0]) for image in images],
         "label": labels.tolist(),
         "slant": slants.tolist(),
+        "half": [float(i % 2) for i in range(250)],
+        "size": [i % 3 + 5 for i in range(250)],
+        "number": [i if i < 90 else None for i in range(250)],  # each comes once
         "note": ["n"] * 250,
     }
     datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / "saved"))
@@ -931,6 +937,8 @@ def test_a_set_of_the_hub_is_streamed(tmp_path):
     assert train.label == "label" and train.columns["label"].names == tuple("wxyz")
     assert torch.equal(train.images.read()[:, 0], torch.from_numpy(images[:225, :, :, 0]))
     assert train.columns["slant"].values[7] == pytest.approx(slants[7])
+    assert train.columns["size"].names == ("5", "6", "7")
+    assert train.columns["half"].sort == train.columns["number"].sort == "continuous"
     run = trained(f"hf:{tmp_path / 'saved'}", tmp_path / "run", 64)
     parts = tmp_path / "parts"
     for seen in (32, 64):
