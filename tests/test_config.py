@@ -158,6 +158,9 @@ def test_numbers_may_be_written_as_people_do():
     settings = config.load("gan", ["images=6e5", "critic_rate=1", "save_seconds=5"])
     assert settings.training.images == 600_000 and isinstance(settings.training.images, int)
     assert isinstance(settings.optimiser.critic_rate, float)
+    settings = config.load("gan", ["r1=.02", "critic_rate=1.e-3", "save_seconds=5."])
+    assert (settings.game.r1, settings.optimiser.critic_rate) == (0.02, 0.001)
+    assert settings.report.save_seconds == 5
     with pytest.raises(ConfigError, match="a whole number"):
         config.load("gan", ["images=0.5"])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import tomllib
 import types
 import typing
@@ -36,6 +37,7 @@ from gander.settings import (
 
 Table = dict[str, Any]
 LISTED = "what `gander list settings` shows, as batch=64 or training.batch=64"
+SHORTENED = re.compile(r"[+-]?(\.\d+|\d+\.)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,8 @@ def _value(text: str) -> Any:
     try:
         return strangers.from_toml(f"x = {text.strip()}")["x"]
     except tomllib.TOMLDecodeError:
-        return text.strip()
+        word = text.strip()  # .5 and 5. are numbers to people, not to TOML
+        return float(word) if SHORTENED.fullmatch(word) else word
 
 
 # ---------------------------------------------------------------------- tables to settings
