@@ -18,7 +18,7 @@ from test_game import FAMILY, PLAYED, ROWS, assert_same, deal, play, total
 from test_schedules import ONE_WALK, assert_near, played, textbook
 
 EVERY = ",".join(AUGMENTATIONS)
-PLACED = ("flip", "rotate", "scale", "slant", "elastic", "shift")  # move pixels and change none
+PLACED = ("flip", "rotate", "scale", "slant", "elastic", "shift", "lift", "slide")  # change none
 every_one = pytest.mark.parametrize("name", AUGMENTATIONS)
 every_depth = pytest.mark.parametrize("channels", [1, 2, 3, 4])
 
@@ -98,6 +98,8 @@ def test_where_things_go_and_how_large_they_become():
         pytest.approx(3 + 12j, abs=0.05),
         pytest.approx(spread, rel=0.01),
     )
+    assert moments("lift", 1.0)[0] == pytest.approx(8 + 12j, abs=0.05)
+    assert moments("slide", 1.0)[0] == pytest.approx(13 + 6j, abs=0.05)
     for way in (-1, 1):
         turned, wide = moments("rotate", way)
         assert abs(turned) == pytest.approx(10, abs=0.1) and wide == pytest.approx(spread, rel=0.05)

@@ -26,6 +26,7 @@ from torch import Tensor
 from gander import rng
 from gander.errors import ConfigError, choose
 
+DOWN, ACROSS = 2, 3  # axes of images
 SHIFT = 1 / 8  # of the side, at most
 DEGREES = 10.0  # at most, either way
 SCALE = 1.2  # at most, larger or smaller
@@ -90,12 +91,26 @@ def elastic(
 
 def shift(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
     """A move by whole pixels, so that nothing is blurred."""
-    for axis, column in ((2, 0), (3, 1)):
+    return _shifted(images, numbers, strength, (DOWN, ACROSS))
+
+
+def lift(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Up or down alone."""
+    return _shifted(images, numbers, strength, (DOWN,))
+
+
+def slide(images: Tensor, numbers: Tensor, strength: float) -> Tensor:
+    """Sideways alone."""
+    return _shifted(images, numbers, strength, (ACROSS,))
+
+
+def _shifted(images: Tensor, numbers: Tensor, strength: float, axes: Sequence[int]) -> Tensor:
+    for column, axis in enumerate(axes):
         size = images.shape[axis]
         pixels = (numbers[:, column] * strength * SHIFT * size).round()
         here = torch.arange(size, device=images.device)
         there = (here - pixels[:, None]).clamp(0, size - 1).to(torch.int64)
-        index = there.view(-1, 1, size, 1) if axis == 2 else there.view(-1, 1, 1, size)
+        index = there.view(-1, 1, size, 1) if axis == DOWN else there.view(-1, 1, 1, size)
         images = images.gather(axis, index.expand_as(images))
     return images
 
@@ -203,6 +218,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         2 * KNOTS**2, _by(elastic), "bent by up to a twenty-fourth of the side", elastic
     ),
     "shift": Augmentation(2, shift, "moved by up to an eighth of the side, in whole pixels"),
+    "lift": Augmentation(1, lift, "the same, up or down alone"),
+    "slide": Augmentation(1, slide, "the same, sideways alone"),
     "brightness": Augmentation(1, brightness, "lighter or darker by up to a quarter of the range"),
     "saturation": Augmentation(1, saturation, "from gray to twice as colourful"),
     "contrast": Augmentation(1, contrast, "half to one and a half times the contrast"),
