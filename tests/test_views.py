@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import gander
 import tiny
 from gander import augmentations, batches, plan, stepping
 from gander.codes import CodeSpec
@@ -56,6 +57,44 @@ def test_a_code_is_read_in_the_view_and_the_others_in_the_image(recogniser):
     for a, b in zip(gradients(own, moved), gradients(whole, moved), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     assert any(g.abs().sum() > 0 for g in gradients(whole, game.generator))
+
+
+def test_a_view_of_its_own_is_that_of_one_code():
+    line = f"{LINE} c2:uniform,recognised=0.2,read_in=shift*2 c3:uniform,recognised,read_in=shift*2"
+    game, (real, known, drawn) = viewing(line)
+    one = augmentations.own("shift*2")
+    numbers = augmentations.draw_views(one, 0, "train", 0, ROWS, "fake", place="shift*2")
+    drawn = drawn | numbers
+    place = augmentations.view("fake", "shift*2")
+    assert torch.equal(numbers[place], drawn[augmentations.VIEW["fake"]][:, 1:])  # the same move
+    fake = game.generator(drawn)
+    wanted = by_hand(game, fake, drawn)
+    moved = augmentations.AUGMENTATIONS["shift"].apply(fake, numbers[place], 2.0)
+    read = game.spec.split(game.critic(moved, {}, real=False).params)
+    for name, weight in (("c2", 0.2), ("c3", 1.0)):
+        belief = game.spec.code(name).resolved.posterior(read[name])
+        wanted[name] = -weight * belief.log_prob(drawn[name]).mean()
+    for terms, tag in (
+        (game.critic_terms(real, known, drawn), "fake"),
+        (game.generator_terms(real, known, drawn), "draws"),
+    ):
+        for name, loss in wanted.items():
+            torch.testing.assert_close(terms[f"{tag}/{name}"], loss, rtol=1e-5, atol=1e-6)
+
+
+def test_every_view_is_dealt(tmp_path):
+    settings = ("c1.read_in=slide", "c2.read_in=lift*2")
+    made = tiny.plan("infogan-views", *settings, "views_grow=100")
+    assert made.spec.views == ("view", "slide", "lift*2")
+    dealt = stepping.drawn(made, "generator", 50, 8)
+    for place in ("slide", "lift*2"):
+        numbers = dealt[augmentations.view("fake", place)]
+        assert numbers.shape == (8, 1) and 0.1 < float(numbers.abs().max()) <= 0.58
+    run = tiny.train("infogan-views", *settings, out=tmp_path / "run")
+    assert gander.load(run).spec.code("c2").read_in == "lift*2"
+    cut = tiny.train("infogan-views", *settings, out=tmp_path / "cut", steps=2)
+    tiny.train("infogan-views", *settings, out=cut)
+    assert tiny.same(tiny.state(run), tiny.state(cut))
 
 
 def test_one_stage_gives_both_players_the_same_terms_and_gradients():
@@ -121,6 +160,13 @@ def test_views_need_transformations_and_a_recognised_code():
         plan.make_plan(plan.configured("infogan-views", ["views="], data="glyphs"), "cpu")
     with pytest.raises(CodeError, match="read_in needs a value; write it as read_in=view"):
         CodeSpec.parse("k:categorical(3),recognised,read_in")
+    with pytest.raises(CodeError, match="add recognised=1, or drop read_in"):
+        CodeSpec.parse("noise:gaussian(5),read_in=shift*2+rotate")
+    for wrong in ("shift*0", "shift+shift", "+", "shft*2"):
+        with pytest.raises(CodeError, match=r"joined by \+, as shift\*3\+scale"):
+            CodeSpec.parse(f"k:categorical(3),recognised,read_in={wrong}")
+    line = "k:categorical(3),recognised,read_in=shift*2+rotate"  # applied in one order, so written in one
+    assert str(CodeSpec.parse(line)) == "k:categorical(3),recognised,read_in=rotate+shift*2"
     line = "k:categorical(3),recognised,read_in=view"
     assert str(CodeSpec.parse(line)) == line
     assert CodeSpec.from_dict(CodeSpec.parse(line).to_dict()) == CodeSpec.parse(line)

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -261,9 +263,15 @@ def _strength(text: str, said: str, setting: str) -> float:
     return strength
 
 
-def written(strengths: Mapping[str, float]) -> str:
-    """The inverse of ``named``, one text for each choice."""
-    return ",".join(name if s == 1 else f"{name}*{s:g}" for name, s in strengths.items())
+@cache
+def own(read_in: str) -> Mapping[str, float]:
+    """The transformations of a code's own view, joined by + since commas part what is said of a code. Raises ``ConfigError``."""
+    return MappingProxyType(named(read_in.replace("+", ","), "read_in"))
+
+
+def written(strengths: Mapping[str, float], joined: str = ",") -> str:
+    """The inverse of ``named`` and of ``own``, one text for each choice."""
+    return joined.join(name if s == 1 else f"{name}*{s:g}" for name, s in strengths.items())
 
 
 SEEN = {"real": "seen/real", "fake": "seen/fake"}
@@ -299,32 +307,49 @@ def _drawn(name: str, seed: int, stream: str, first: int, count: int) -> Tensor:
 
 
 VIEW = {"real": "seen/view", "fake": "seen/fake-view"}
-"""The same for the view in which a real image is read again, and for that in which a generated one is read."""
+"""The same for the view in which a real image is read again, and for those in which a generated one is read."""
 WEIGHT = "weight/view"
 """And for how much the first counts at its row's position."""
 SETTLED = "weight/settled"
 """Those weights once more, there only where the recogniser settles on real images."""
 
 
+def view(of: str, place: str = "view") -> str:
+    """The name under which the numbers for views are drawn; ``place`` is how ``read_in`` names the view."""
+    return VIEW[of] if place == "view" else f"{VIEW[of]}/{place}"
+
+
 def draw_views(
-    names: Collection[str], seed: int, stream: str, first: int, count: int, of: str, grow: int = 0
+    names: Collection[str],
+    seed: int,
+    stream: str,
+    first: int,
+    count: int,
+    of: str,
+    grow: int = 0,
+    place: str = "view",
 ) -> dict[str, Tensor]:
     """The numbers for views of the images at positions ``first …``, (count, n); ``of`` is "real" or "fake".
 
-    Until position ``grow`` they grow in proportion, from 0, with which a view is the image itself.
+    Until position ``grow`` they grow in proportion, from 0, with which a view is the image itself. A transformation has the same numbers in
+    every view of an image.
     """
     numbers = [_drawn(name, seed, f"{stream}/{VIEW[of]}", first, count) for name in names]
     if not numbers:
-        return {VIEW[of]: torch.zeros(count, 0)}
+        return {view(of, place): torch.zeros(count, 0)}
     grown = ((first + torch.arange(count)) / max(1, grow)).clamp(max=1).unsqueeze(1)
-    return {VIEW[of]: torch.cat(numbers, 1) * grown if grow else torch.cat(numbers, 1)}
+    return {view(of, place): torch.cat(numbers, 1) * grown if grow else torch.cat(numbers, 1)}
 
 
 def viewed(
-    strengths: Mapping[str, float], images: Tensor, drawn: Mapping[str, Tensor], of: str
+    strengths: Mapping[str, float],
+    images: Tensor,
+    drawn: Mapping[str, Tensor],
+    of: str,
+    place: str = "view",
 ) -> Tensor:
     """A view of real or of generated images, (B, C, H, W) in [-1, 1]."""
-    return seen(strengths, images, {SEEN[of]: drawn[VIEW[of]]}, of)
+    return seen(strengths, images, {SEEN[of]: drawn[view(of, place)]}, of)
 
 
 def seen(

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from torch import Tensor
 
-from gander import kinds, spelling
-from gander.errors import CodeError, choose
+from gander import augmentations, kinds, spelling
+from gander.errors import CodeError, ConfigError, choose
 from gander.kinds import Kind
 
 Values = dict[str, Tensor]
@@ -21,7 +21,8 @@ BEHIND = ("projection", "hidden")
 """Ways to be shown behind the trunk, where the recogniser, which reads the trunk's features, cannot look."""
 Fed = Literal["concat", "multiply", "embed", "normalisation"]
 Learns = Literal["real", "both"]
-ReadIn = Literal["image", "view"]
+READ_IN = ("image", "view")
+"""Places to be read in; any other is a view of the code's own, its transformations joined by +."""
 Scored = Literal["likelihood", "profile", "elementwise"]
 LEARNED = "learned"
 """Instead of a column's name, where a category's frequencies come from: how often real images are read as each class."""
@@ -55,9 +56,9 @@ class Code:
     """How the generator gets it; default: `normalisation` for what is shown behind the trunk, else as it is shown, else `concat`."""
     learns: Learns = "real"
     """For a given code: whether its recogniser learns from real images alone, or from fakes too (ACGAN's own recipe)."""
-    read_in: ReadIn = "image"
-    """Where in a generated image it is read: in the `image` itself, or in a transformed `view` of it, so that it can be nothing that the
-    transformations change."""
+    read_in: str = "image"
+    """Where in a generated image it is read: in the `image` itself, in a transformed `view` of it (`game.views`), or in one of its own,
+    as `shift*3+scale`, so that it can be nothing that those transformations change."""
     scored: Scored = "likelihood"
     """`likelihood`: numbers under a fixed variance, as the InfoGAN authors' code; `profile`: under the variance that fits the batch best;
     `elementwise`: the tutorials' squared error, and binary cross-entropy per element of the softmax."""
@@ -74,13 +75,12 @@ class Code:
             ("shown", get_args(Shown)),
             ("fed", get_args(Fed)),
             ("learns", get_args(Learns)),
-            ("read_in", get_args(ReadIn)),
             ("scored", get_args(Scored)),
         ):
             value = getattr(self, key)
             if value is not None and value not in options:
-                what = "place to be read in" if key == "read_in" else f"way to be {key}"
-                raise CodeError(f"{say}: {choose(str(value), options, what)}")
+                raise CodeError(f"{say}: {choose(str(value), options, f'way to be {key}')}")
+        self._place(say)
         if not 0 <= self.recognised < float("inf"):
             raise CodeError(
                 f"{say}: recognised is a weight, a number of 0 or more, given {self.recognised:g}; give one, as recognised=0.1."
@@ -94,9 +94,9 @@ class Code:
                 f"{say} is to be learned from what the recogniser reads in real images (self_label), but it is not recognised; "
                 f"add recognised=1, or drop self_label."
             )
-        if self.read_in == "view" and not self.recognised:
+        if self.read_in != "image" and not self.recognised:
             raise CodeError(
-                f"{say} is to be read in a view of each generated image (read_in=view), but it is not recognised; "
+                f"{say} is to be read in a view of each generated image (read_in={self.read_in}), but it is not recognised; "
                 f"add recognised=1, or drop read_in."
             )
         if self.shown is not None and self.given is None:
@@ -121,6 +121,21 @@ class Code:
             raise CodeError(
                 f"{say} needs a kind, one of {', '.join(kinds.KINDS)}; give it, as {self.name}:uniform, or add given where the data supply it."
             )
+
+    def _place(self, say: str) -> None:
+        """Checks where it is read, and spells the transformations of a view of its own in one way."""
+        if self.read_in in READ_IN:
+            return
+        try:
+            own = augmentations.own(str(self.read_in))
+        except ConfigError:
+            own = {}
+        if not own:
+            told = choose(str(self.read_in), READ_IN, "place to be read in")
+            raise CodeError(
+                f"{say}: {told} Or a view of its own: transformations of `gander list augmentations`, joined by +, as shift*3+scale."
+            )
+        object.__setattr__(self, "read_in", augmentations.written(own, "+"))
 
     @property
     def enters(self) -> Fed:

@@ -168,15 +168,15 @@ class CodeSpec:
         return {c.name: part for c, part in zip(self.recognised, parts, strict=True)}
 
     @property
-    def read_in_views(self) -> bool:
-        """Whether any code is read in a view of the generated images."""
-        return any(code.read_in == "view" for code in self.recognised)
+    def views(self) -> tuple[str, ...]:
+        """The views of generated images in which codes are read, each as ``read_in`` names it: "view", or transformations."""
+        places = dict.fromkeys(code.read_in for code in self.recognised)
+        return tuple(place for place in places if place != "image")
 
-    def where_read(self, image: Tensor, view: Tensor) -> Tensor:
-        """The recogniser's output (B, P) for the same images and for views of them, put together: each code from where it is read."""
-        images, views = self.split(image), self.split(view)
-        parts = [(views if c.read_in == "view" else images)[c.name] for c in self.recognised]
-        return torch.cat(parts, dim=1)
+    def where_read(self, outputs: Mapping[str, Tensor]) -> Tensor:
+        """The recogniser's outputs (B, P) for the same images and for views of them, put together: each code from where it is read."""
+        parts = {place: self.split(output) for place, output in outputs.items()}
+        return torch.cat([parts[code.read_in][code.name] for code in self.recognised], dim=1)
 
     def recognition(
         self, params: Tensor, values: Values, asked: Callable[[Code], bool] = lambda _: True

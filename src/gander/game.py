@@ -271,11 +271,13 @@ class Game:
         trunk_feels: bool = True,
     ) -> Tensor:
         """What is read of fakes, (B, P): of each code in the image, on which the verdict is, or in a view of it."""
-        if not self.spec.read_in_views:
-            return on_fake.params
-        view = augmentations.viewed(self.views, fake, drawn, "fake")
-        on_view = self.critic(view, told, real=False, trunk_feels=trunk_feels)
-        return self.spec.where_read(on_fake.params, on_view.params)
+        outputs = {"image": on_fake.params}
+        for place in self.spec.views:
+            strengths = self.views if place == "view" else augmentations.own(place)
+            view = augmentations.viewed(strengths, fake, drawn, "fake", place)
+            on_view = self.critic(view, told, real=False, trunk_feels=trunk_feels)
+            outputs[place] = on_view.params
+        return self.spec.where_read(outputs) if self.spec.views else on_fake.params
 
     def _readings(
         self, read: Tensor, values: Values, on_real: Verdict, known: Values, drawn: Values

@@ -185,9 +185,10 @@ def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
     choose = plan.config.game.augment_target > 0
     looks = augmentations.draw(names, seed, stream, first, count, choose)
     game, views = plan.config.game, augmentations.named(plan.config.game.views)
-    if plan.spec.read_in_views:
+    for place in plan.spec.views:
+        own = views if place == "view" else augmentations.own(place)
         looks |= augmentations.draw_views(
-            views, seed, stream, first, count, "fake", game.views_grow
+            own, seed, stream, first, count, "fake", game.views_grow, place
         )
     if stream == "critic" and any(code.self_label for code in plan.spec.recognised):
         looks |= augmentations.draw_views(

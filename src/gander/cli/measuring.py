@@ -45,11 +45,12 @@ def evaluate(
     from rich.console import Console
 
     from gander import evaluation as job
+    from gander import pace
 
     if json is not None:
         job.check_json(json)
     names = None if metrics is None else [name.strip() for name in metrics.split(",")]
-    _suit(device)
+    change = pace.suit(device)
     with job.spoken(Console(stderr=True)) as tell:
         result = job.evaluate(
             run,
@@ -62,6 +63,7 @@ def evaluate(
             tell=tell,
         )
     job.table(result)
+    _say(change)
     if json is not None:
         job.write_json(result, json)
     if result.cut:
@@ -123,12 +125,12 @@ def select(
     """
     from rich.console import Console
 
-    from gander import evaluation, selection
+    from gander import evaluation, pace, selection
 
     if json is not None:
         evaluation.check_json(json)
     count = whole("--n", n, least=-math.inf)
-    _suit(device)
+    change = pace.suit(device)
     with Console(stderr=True).status("choosing") as status:
         result = selection.select(
             [run, *more], by=by, n=count, device=device, tell=lambda said: status.update(said)
@@ -136,12 +138,10 @@ def select(
     if json is not None:
         selection.write_json(result, json)
     selection.table(result)
+    _say(change)
 
 
-def _suit(device: str) -> None:
-    """As many threads as are fast now; a change is said."""
-    from gander import pace
-
-    change = pace.suit(device)
+def _say(change: str | None) -> None:
+    """Of the threads, below what was asked for."""
     if change is not None:
         print(change, file=sys.stderr)
