@@ -27,8 +27,17 @@ ARMS = {
     "contrast": [],
     "profile": ["contrast=0", *(f"c{k}.scored=profile" for k in range(1, 6))],
     "profile and contrast": [f"c{k}.scored=profile" for k in range(1, 6)],
+    "views": [
+        "contrast=0",
+        *("c1.read_in=lift*3", "c2.read_in=slide*3", "c3.read_in=rotate*9+shift*3"),
+        *("c4.read_in=scale*3+shift*3", "c5.read_in=rotate*9+scale*3+shift*3"),
+        *(f"c{k}.scored=profile" for k in range(1, 6)),
+        *(f"c{k}.recognised=0.15" for k in range(1, 6)),
+        "decay=linear",
+    ],
 }
-"""What each arm sets beside the preset; `profile` is gander's own way to single out the axes, which costs nothing."""
+"""What each arm sets beside the preset; `profile` is gander's own way to single out the axes, which costs nothing. `views` tells each knob what it must
+survive, which is knowledge of the factors put in by hand: it is no unsupervised method."""
 FULL = (20_643_840, 64)  # images and px: 28 epochs of dSprites in batches of 64
 OWN = "mig,sap,dci,factor_vae"
 CR = "mig_cr,sap_cr,dci_cr,factor_vae_cr,modularity_cr,explicitness_cr"
