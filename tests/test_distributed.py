@@ -320,7 +320,7 @@ def test_another_number_of_processes_goes_on(tmp_path):
         assert seen(out) == images
     assert len(lines(out)) == 4
     again = subprocess.run(words, capture_output=True, text=True)  # with nothing left to do
-    assert again.returncode == 0 and "process" not in again.stderr, again.stderr
+    assert again.returncode == 0 and "gander: " not in again.stderr, again.stderr
     assert len(lines(out)) == 4
     assert not [p for p in out.rglob("*") if p.name.startswith(".") and p.name != ".lock"]
 
