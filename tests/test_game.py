@@ -541,6 +541,9 @@ def test_every_preset_plays(name):
     drawn = spec.draw(0, "train", 0, ROWS) | {augmentations.WEIGHT: torch.ones(ROWS)}
     for of in augmentations.VIEW:
         drawn |= augmentations.draw_views((), 0, "train", 0, ROWS, of)
+    for place in set(spec.views) - {"view"}:
+        own = augmentations.own(place)
+        drawn |= augmentations.draw_views(own, 0, "train", 0, ROWS, "fake", place=place)
     for terms in (game.critic_terms, game.generator_terms):
         assert torch.isfinite(total(terms(real, known, drawn)))
 

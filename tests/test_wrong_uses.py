@@ -30,7 +30,7 @@ nosuch | 'nosuch' | train, list | See gander --help
 train infogn | 'infogn' | acgan, acgan-infogan, cgan | Did you mean 'infogan'
 train . | '.' | acgan, acgan-infogan | given with its ending, as my.toml
 train one.png | 'one.png' | acgan, acgan-infogan | given with its ending, as my.toml
-train nosuch.toml | 'nosuch.toml' | infogan, infogan-cr | Give a file
+train nosuch.toml | 'nosuch.toml' | infogan, infogan-axes | Give a file
 train gan extra | 'extra' | gander train takes PRESET and options | Leave it out
 train gan --imags 5 | '--imags' | --out, --images, --minutes | Did you mean '--images'
 train gan --no-new | '--no-new' | --set, --new | Did you mean '--new'
@@ -393,7 +393,7 @@ train gan --data http://127.0.0.1:1/shards.json | http://127.0.0.1:1/shards.json
 lab shedules | 'shedules' | schedules | Did you mean 'schedules'
 lab schedules --images 0 | given 0 | at least 1 | --images 200000
 lab schedules --seed 1.5 | '1.5' | whole number | --seed 7
-lab schedules --preset infogn | 'infogn' | infogan, infogan-cr | Did you mean 'infogan'
+lab schedules --preset infogn | 'infogn' | infogan, infogan-axes | Did you mean 'infogan'
 lab schedules --data squares.npz --set schedule=reuse | schedule | reuse, one-stage | leave it out
 lab schedules --data squares.npz --device tpu | 'tpu' | cpu | give cpu
 lab schedules --out one | one | schedules.html | give a file
@@ -401,7 +401,7 @@ lab schedules --json one | one | figures.json | give a file
 
 bench --data nosuch | 'nosuch' | cifar10, digits | give a folder
 bench --parts agianst | 'agianst' | against, bound | Did you mean 'against'
-bench --presets infogn | 'infogn' | infogan, infogan-cr | Did you mean 'infogan'
+bench --presets infogn | 'infogn' | infogan, infogan-axes | Did you mean 'infogan'
 bench --sizes big | 'big' | whole numbers of px | 28,64
 bench --sizes 28,9999 | 9999 | from 4 to 512 px | --sizes 28,64
 bench --seeds 3-1 | '3-1' | rising ranges | --seeds 0,1,4-6
