@@ -220,8 +220,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         2 * KNOTS**2, _by(elastic), "bent by up to a twenty-fourth of the side", elastic
     ),
     "shift": Augmentation(2, shift, "moved by up to an eighth of the side, in whole pixels"),
-    "lift": Augmentation(1, lift, "the same, up or down alone"),
-    "slide": Augmentation(1, slide, "the same, sideways alone"),
+    "lift": Augmentation(1, lift, "moved up or down alone, as far as shift"),
+    "slide": Augmentation(1, slide, "moved sideways alone, as far as shift"),
     "brightness": Augmentation(1, brightness, "lighter or darker by up to a quarter of the range"),
     "saturation": Augmentation(1, saturation, "from gray to twice as colourful"),
     "contrast": Augmentation(1, contrast, "half to one and a half times the contrast"),

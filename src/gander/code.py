@@ -126,14 +126,16 @@ class Code:
         """Checks where it is read, and spells the transformations of a view of its own in one way."""
         if self.read_in in READ_IN:
             return
+        told, first = "", re.split(r"[+*]", str(self.read_in))[0].strip()
         try:
             own = augmentations.own(str(self.read_in))
-        except ConfigError:
-            own = {}
+        except ConfigError as error:
+            own, told = {}, str(error)
         if not own:
-            told = choose(str(self.read_in), READ_IN, "place to be read in")
+            if first not in augmentations.AUGMENTATIONS:
+                told = choose(str(self.read_in), READ_IN, "place to be read in")
             raise CodeError(
-                f"{say}: {told} Or a view of its own: transformations of `gander list augmentations`, joined by +, as shift*3+scale."
+                f"{say}: {told} A view of its own is transformations of `gander list augmentations`, joined by +, as shift*3+scale."
             )
         object.__setattr__(self, "read_in", augmentations.written(own, "+"))
 
