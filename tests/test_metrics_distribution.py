@@ -4,6 +4,7 @@ The images are handwritten digits, the features their pixels or a fixed projecti
 """
 
 import math
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -362,6 +363,15 @@ def test_structural_similarity_takes_every_size(side, channels):
     assert ((found >= 0) & (found < 0.9999)).all()
     same = ms_ssim.similarity(images[:1].expand_as(images), rows, 6, window, scales)
     assert same.tolist() == pytest.approx([1] * 6, abs=2e-4)
+
+
+def test_pairs_are_many_enough_to_tell_the_worst_of_ten_digits():
+    assert ms_ssim.pairs_of((1, 28, 28)) == 3000
+    assert ms_ssim.pairs_of((3, 64, 64)) == 203 and ms_ssim.pairs_of((3, 512, 512)) == 200
+    found = figures("real")["ms_ssim_worst_class"]
+    above, error = re.search(r"([+-]\d\.\d+) ± (\d\.\d+) from its floor", found.about).groups()
+    assert float(above) == pytest.approx(found.value - found.floor, abs=1e-3)
+    assert 0 < found.error < float(error) < 0.02
 
 
 def test_large_images_get_the_papers_own_window_and_scales():
