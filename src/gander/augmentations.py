@@ -327,17 +327,19 @@ def draw_views(
     count: int,
     of: str,
     grow: int = 0,
+    least: float = 0.0,
     place: str = "view",
 ) -> dict[str, Tensor]:
     """The numbers for views of the images at positions ``first …``, (count, n); ``of`` is "real" or "fake".
 
-    Until position ``grow`` they grow in proportion, from 0, with which a view is the image itself. A transformation has the same numbers in
-    every view of an image.
+    Until position ``grow`` they grow evenly, from ``least`` times what they are; with 0 times a view is the image itself. A transformation has
+    the same numbers in every view of an image.
     """
     numbers = [_drawn(name, seed, f"{stream}/{VIEW[of]}", first, count) for name in names]
     if not numbers:
         return {view(of, place): torch.zeros(count, 0)}
-    grown = ((first + torch.arange(count)) / max(1, grow)).clamp(max=1).unsqueeze(1)
+    share = ((first + torch.arange(count)) / max(1, grow)).clamp(max=1).unsqueeze(1)
+    grown = least + (1 - least) * share
     return {view(of, place): torch.cat(numbers, 1) * grown if grow else torch.cat(numbers, 1)}
 
 

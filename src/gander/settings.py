@@ -90,8 +90,9 @@ class GameSettings:
         "(codes with read_in=view), of `gander list augmentations`: "
         "such as leave those codes as they are, as rotate*1.7,shift",
     )
-    views_grow: int = setting(
-        0, "images over which views grow from the image itself to what they are; 0 is at once", 0
+    views_grow: int = setting(0, "images over which views grow to what they are; 0 is at once", 0)
+    views_first: float = setting(
+        0.0, "share of their strength with which growing views begin; 0 is the image itself", 0, 1
     )
     self_label_from: int = setting(
         7_000, "images after which codes with self_label are learned from real images", 0

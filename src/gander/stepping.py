@@ -185,15 +185,12 @@ def drawn(plan: Plan, stream: str, first: int, count: int) -> Values:
     choose = plan.config.game.augment_target > 0
     looks = augmentations.draw(names, seed, stream, first, count, choose)
     game, views = plan.config.game, augmentations.named(plan.config.game.views)
+    growth = (game.views_grow, game.views_first)
     for place in plan.spec.views:
         own = views if place == "view" else augmentations.own(place)
-        looks |= augmentations.draw_views(
-            own, seed, stream, first, count, "fake", game.views_grow, place
-        )
+        looks |= augmentations.draw_views(own, seed, stream, first, count, "fake", *growth, place)
     if stream == "critic" and any(code.self_label for code in plan.spec.recognised):
-        looks |= augmentations.draw_views(
-            views, seed, stream, first, count, "real", game.views_grow
-        )
+        looks |= augmentations.draw_views(views, seed, stream, first, count, "real", *growth)
         looks[augmentations.WEIGHT] = rng.tensor(own_weights(game, first, count))
         if game.settle_from and game.settle_near:
             looks[near.ROWS] = ordered(plan, first, count)
