@@ -257,7 +257,7 @@ def test_one_discovered_code_has_no_other_to_be_told_from(line):
 
 def test_a_run_that_depends_on_its_length_cannot_be_lengthened():
     def of(images, **game):
-        base = config.load("dcgan", training__images=images)
+        base = config.load("gan", training__images=images)
         return config.from_dict(base.to_dict() | {"game": base.to_dict()["game"] | game})
 
     late = {"contrast": 1.0, "contrast_from": 0.5}
