@@ -84,7 +84,7 @@ def test_a_view_of_its_own_is_that_of_one_code():
 
 def test_every_view_is_dealt(tmp_path):
     settings = ("c1.read_in=slide", "c2.read_in=lift*2")
-    made = tiny.plan("infogan-views", *settings, "views_grow=100", "views_first=0")
+    made = tiny.plan("infogan-views", *settings, "views_grow=100")
     assert made.spec.views == ("view", "slide", "lift*2")
     dealt = stepping.drawn(made, "generator", 50, 8)
     for place in ("slide", "lift*2"):
@@ -143,7 +143,7 @@ def test_the_views_of_an_image_are_a_function_of_its_position():
     made = tiny.plan("infogan-views")
     whole = stepping.drawn(made, "critic", 0, 24)[augmentations.VIEW["fake"]]
     part = stepping.drawn(made, "critic", 16, 8)[augmentations.VIEW["fake"]]
-    assert torch.equal(whole[16:], part) and whole.std() > 0.25  # half as strong at first
+    assert torch.equal(whole[16:], part) and whole.std() > 0.3
     dealt = stepping.block(made, 0, 3)[f"critic/{augmentations.VIEW['fake']}"]
     assert torch.equal(
         dealt.flatten(0, 2),
@@ -180,9 +180,9 @@ def test_views_grow_from_the_image_itself():
     torch.testing.assert_close(grown, whole * shares)
     later = augmentations.draw_views(names, 3, "critic", 25, 10, "fake", grow=40)[place]
     assert torch.equal(later, grown[25:35])  # a function of position
-    made = tiny.plan("infogan-views", "views_grow=1000", "views_first=0")
+    made = tiny.plan("infogan-views", "views_grow=1000")
     drawn = stepping.drawn(made, "critic", 500, 8)[place]
-    plain = stepping.drawn(tiny.plan("infogan-views", "views_grow=0"), "critic", 500, 8)[place]
+    plain = stepping.drawn(tiny.plan("infogan-views"), "critic", 500, 8)[place]
     torch.testing.assert_close(drawn, plain * ((500 + torch.arange(8)) / 1000).unsqueeze(1))
     half = tiny.plan("infogan-views", "views_grow=1000", "views_first=0.5")
     torch.testing.assert_close(
