@@ -3,9 +3,9 @@
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -36,12 +36,14 @@ def python(*words, **options):
 
 
 # ---------------------------------------------------------------------- quick
-def fastest(*words, tries=3):
+def processor_seconds(*words, tries=3):
+    """Of the quickest of a few: the clock would tell of the neighbours as well."""
     took = []
     for _ in range(tries):
-        began = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = python(*words)
-        took.append(time.monotonic() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert done.returncode == 0, done.stderr
         if took[-1] < 1:
             break
@@ -49,8 +51,8 @@ def fastest(*words, tries=3):
 
 
 def test_importing_and_asking_for_help_take_less_than_a_second():
-    assert fastest("-c", "import gander; gander.__all__") < 1
-    assert fastest("-m", "gander", "--help") < 1
+    assert processor_seconds("-c", "import gander; gander.__all__") < 1
+    assert processor_seconds("-m", "gander", "--help") < 1
 
 
 def test_importing_loads_nothing_heavy_and_the_library_loads_no_command_line():
