@@ -23,7 +23,7 @@ from gander.study.classes import classes_of
 from gander.study.distances import compared
 from gander.study.libraries import library
 
-# With 200 pairs the similarity of a class of digits has a standard error of .02, and the worst of ten classes was .04 above real ones by chance.
+# With 200 pairs a class of digits differs from its floor by .02 of standard error, and the worst of ten lies .03 above it by chance.
 MOST, LEAST, NUMBERS = 3000, 200, 2_500_000  # pairs, pairs, and numbers in the first of all pairs
 ALL = 5  # times as many pairs where there are no classes
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al., 2003
