@@ -79,7 +79,7 @@ def examine(model: Model, data: Data, images_seen: int, held_out: Data | None = 
     assert critic is not None
     values = {k: v.to(device) for k, v in spec.draw_at(range(SAMPLE)).items()}
     fake = model.generator(values)
-    rows = _rows(data)
+    rows = some_rows(data)
     real = to_unit(data.images[rows].to(device))
     known = spec.known({n: c.values[rows].to(device) for n, c in data.columns.items()})
     paired = {k: v[: len(real)] for k, v in values.items()}
@@ -92,7 +92,7 @@ def examine(model: Model, data: Data, images_seen: int, held_out: Data | None = 
     signs = {"diversity": round(spread, 4), "told_apart": round(apart, 4)}
     alarms = list(_alarms(images_seen, spread, apart))
     if held_out is not None:
-        unseen = on_real_rows(critic, spec, held_out, _rows(held_out))
+        unseen = on_real_rows(critic, spec, held_out, some_rows(held_out))
         gap = Gap(on_real.logit.double().cpu(), unseen, on_fake.logit.double().cpu())
         if gap.told:
             share, error = gap.share
@@ -108,8 +108,8 @@ def examine(model: Model, data: Data, images_seen: int, held_out: Data | None = 
     return Check(rounded, {k: round(v, 4) for k, v in ceilings.items()}, signs, tuple(alarms))
 
 
-def _rows(data: Data) -> Tensor:
-    """Some of a set, from all through it, (N,)."""
+def some_rows(data: Data) -> Tensor:
+    """Which images of a set are looked at, from all through it, (N,)."""
     return torch.linspace(0, len(data) - 1, min(SAMPLE, len(data))).long()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,8 @@ class SplitNorm(nn.Module):
         self.offset = nn.Parameter(torch.zeros(features))
         self.eps = eps
         self.real = False
+        self.taking = 0.0
+        """Within ``settling``: the share of the kept statistics that those of the next batch replace."""
         for domain in ("fake", "real"):
             self.register_buffer(f"{domain}_mean", torch.zeros(features))
             self.register_buffer(f"{domain}_var", torch.ones(features))
@@ -66,7 +69,10 @@ class SplitNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         domain = "real" if self.real else "fake"
         running = self.get_buffer(f"{domain}_mean"), self.get_buffer(f"{domain}_var")
-        return batch_norm(x, running, (self.gain, self.offset), self.training, self.eps)
+        affine = self.gain, self.offset
+        if self.taking:
+            return nn.functional.batch_norm(x, *running, *affine, True, self.taking, self.eps)
+        return batch_norm(x, running, affine, self.training, self.eps)
 
 
 def batch_norm(
@@ -113,6 +119,22 @@ def look_at(network: nn.Module, real: bool) -> None:
     for module in network.modules():
         if isinstance(module, SplitNorm):
             module.real = real
+
+
+@contextmanager
+def settling(network: nn.Module, batch: int) -> Iterator[None]:
+    """Within, every ``SplitNorm`` normalises by the batch it is shown, and what it keeps is the mean over such batches; ``batch`` is which, from 0 on.
+
+    The rest of the network is as it was, and no other process is asked: each computes the same.
+    """
+    norms = [module for module in network.modules() if isinstance(module, SplitNorm)]
+    for norm in norms:
+        norm.taking = 1 / (batch + 1)
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.taking = 0.0
 
 
 def spectral(modules: Iterable[nn.Module]) -> None:

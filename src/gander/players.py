@@ -15,16 +15,22 @@ from torch import Tensor, nn
 from gander import engine, states, weights
 from gander.conditioning import SteeredGenerator
 from gander.config import Config
+from gander.critic import Critic
 from gander.engine import Engine
 from gander.errors import RunError
 from gander.game import Game
+from gander.health import some_rows
+from gander.images import to_unit
 from gander.model import Card, Model
+from gander.norms import SplitNorm, settling
 from gander.plan import Plan
 from gander.runs import Run
 
 AVERAGE_RAMP = (
     0.05  # the average forgets at least as fast as 5 % of what was seen (Karras et al., 2024)
 )
+
+SETTLED, AT_ONCE = 512, 64  # drawn images that the saved critic's statistics are of
 
 
 @dataclass
@@ -101,14 +107,14 @@ def save(
     run: Run,
     tally: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """The weights for drawing and reading, and the state for resuming, which is last: with it the save counts.
+    """The weights for drawing and reading, the critic's ``settled``, and the state for resuming, which is last: with it the save counts.
 
     ``tally`` is what the next report will be made of. Raises ``Diverged`` for a state not worth keeping and ``UnwritableFile``; then the states are as they were.
     """
     seen, tensors = players.images_seen, state(players)
     engine.check_weights(tensors, seen)
     facts = {"card": card_of(plan, players).to_dict(), "images_seen": seen}
-    for who, network in players.networks.items():
+    for who, network in (players.networks | {"critic": settled(plan, players)}).items():
         if who != "contrast":  # nobody draws or reads with it
             weights.write(run.weights_file(who), network.state_dict(), facts)
     states.write(run, tensors, position(plan, players, tally), plan.config.report.keep_states)
@@ -237,5 +243,34 @@ def card_of(plan: Plan, players: Players) -> Card:
 
 def model_of(plan: Plan, players: Players) -> Model:
     """The players as a model that draws and reads, without touching their training state."""
-    generator, critic = copy.deepcopy(players.averaged), copy.deepcopy(players.game.critic)
-    return Model(card_of(plan, players), generator, critic, players.images_seen)
+    generator = copy.deepcopy(players.averaged)
+    return Model(card_of(plan, players), generator, settled(plan, players), players.images_seen)
+
+
+@torch.no_grad()
+def settled(plan: Plan, players: Players) -> Critic:
+    """A copy of the critic whose batch statistics are those of some training images, and of what the averaged generator draws now.
+
+    Those that it followed in training are of the last dozen critics, which it may have left behind, and of images in views: under
+    them it reads far less than it knows, early in a run less than nothing (Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021).
+    """
+    critic = copy.deepcopy(players.game.critic).eval()
+    if not any(isinstance(module, SplitNorm) for module in critic.modules()):
+        return critic
+    generator = copy.deepcopy(players.averaged).eval()
+    spec, device, data = plan.spec, plan.machine.device, plan.images
+    values = {n: v.to(device) for n, v in spec.draw_at(range(SETTLED)).items()}
+    for batch, first in enumerate(range(0, SETTLED, AT_ONCE)):
+        drawn = {n: v[first : first + AT_ONCE] for n, v in values.items()}
+        with settling(critic, batch):
+            critic(generator(drawn), spec.reveal(drawn, {}), real=False)
+    looked_at = some_rows(data)
+    for batch, first in enumerate(range(0, len(looked_at), AT_ONCE)):
+        rows = looked_at[first : first + AT_ONCE]
+        if len(rows) < (AT_ONCE if batch else 2):
+            break  # a few images have no statistics to speak of
+        known = spec.known({n: c.values[rows].to(device) for n, c in data.columns.items()})
+        seen = spec.overlay({n: v[: len(rows)] for n, v in values.items()}, known)
+        with settling(critic, batch):
+            critic(to_unit(data.images[rows].to(device)), spec.reveal(seen, known), real=True)
+    return critic
