@@ -45,17 +45,19 @@ def read(plan, critic, values, images, training):
 
 def test_the_first_layers_statistics_are_those_of_what_is_drawn_and_of_real_images():
     plan, players = played("infogan")
+    plan = replace(plan, images=tiny.data(count=256))
     critic = settled(plan, players)
     first, came = norms(critic)[0], []
     first.register_forward_pre_hook(lambda _, inputs: came.append(inputs[0]))
     values, images = drawn(plan, players)
-    real = plan.images.images  # 96: the last, not a whole batch, do not count
     with torch.no_grad():
         critic(images, plan.spec.reveal(values, {}), real=False)
-        critic(to_unit(real[:64]), {}, real=True)
+        critic(to_unit(plan.images.images), {}, real=True)
     for domain, seen in zip(("fake", "real"), came, strict=True):
         over = [0, *range(2, seen.dim())]
-        within = torch.stack([part.var(over) for part in seen.split(64)]).mean(0)
+        batches = len(seen) // 64
+        parts = seen.split(64) if domain == "fake" else [seen[k::batches] for k in range(batches)]
+        within = torch.stack([part.var(over) for part in parts]).mean(0)
         followed = norms(players.game.critic)[0]
         for name, truth in (("mean", seen.mean(over)), ("var", within)):
             kept = first.get_buffer(f"{domain}_{name}")

@@ -265,10 +265,11 @@ def settled(plan: Plan, players: Players) -> Critic:
         with settling(critic, batch):
             critic(generator(drawn), spec.reveal(drawn, {}), real=False)
     looked_at = some_rows(data)
-    for batch, first in enumerate(range(0, len(looked_at), AT_ONCE)):
-        rows = looked_at[first : first + AT_ONCE]
-        if len(rows) < (AT_ONCE if batch else 2):
-            break  # a few images have no statistics to speak of
+    batches = max(1, len(looked_at) // AT_ONCE)
+    for batch in range(batches):
+        rows = looked_at[batch::batches]  # from all through the set: folders are sorted by class
+        if len(rows) < 2:
+            break  # one image has no statistics to speak of
         known = spec.known({n: c.values[rows].to(device) for n, c in data.columns.items()})
         seen = spec.overlay({n: v[: len(rows)] for n, v in values.items()}, known)
         with settling(critic, batch):
