@@ -16,6 +16,7 @@ from gander import engine, states, weights
 from gander.conditioning import SteeredGenerator
 from gander.config import Config
 from gander.critic import Critic
+from gander.data.reading.streamed import Streamed
 from gander.engine import Engine
 from gander.errors import RunError
 from gander.game import Game
@@ -249,7 +250,7 @@ def model_of(plan: Plan, players: Players) -> Model:
 
 @torch.no_grad()
 def settled(plan: Plan, players: Players) -> Critic:
-    """A copy of the critic whose batch statistics are those of some training images, and of what the averaged generator draws now.
+    """A copy of the critic whose batch statistics are those of some training images at hand, and of what the averaged generator draws now.
 
     Those that it followed in training are of the last dozen critics, which it may have left behind, and of images in views: under
     them it reads far less than it knows, early in a run less than nothing (Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021).
@@ -264,6 +265,8 @@ def settled(plan: Plan, players: Players) -> Critic:
         drawn = {n: v[first : first + AT_ONCE] for n, v in values.items()}
         with settling(critic, batch):
             critic(generator(drawn), spec.reveal(drawn, {}), real=False)
+    if isinstance(data.images, Streamed):
+        return critic  # a save waits for no server: of real images it keeps what it followed
     looked_at = some_rows(data)
     batches = max(1, len(looked_at) // AT_ONCE)
     for batch in range(batches):
