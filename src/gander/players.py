@@ -31,7 +31,7 @@ AVERAGE_RAMP = (
     0.05  # the average forgets at least as fast as 5 % of what was seen (Karras et al., 2024)
 )
 
-SETTLED, AT_ONCE = 512, 64  # drawn images that the saved critic's statistics are of
+SETTLED, AT_ONCE = 512, 64  # drawn images that a saved critic's statistics are of, and a batch
 
 
 @dataclass
@@ -246,6 +246,11 @@ def model_of(plan: Plan, players: Players) -> Model:
     """The players as a model that draws and reads, without touching their training state."""
     generator = copy.deepcopy(players.averaged)
     return Model(card_of(plan, players), generator, settled(plan, players), players.images_seen)
+
+
+def drawer_of(plan: Plan, players: Players) -> Model:
+    """``model_of`` for drawing alone: no critic has to be settled."""
+    return Model(card_of(plan, players), copy.deepcopy(players.averaged), None, players.images_seen)
 
 
 @torch.no_grad()

@@ -34,7 +34,7 @@ from gander.data.reading.streamed import Streamed
 from gander.errors import ConfigError, DataError, Diverged
 from gander.pace import Pace
 from gander.plan import Plan, as_before, configured, make_plan
-from gander.players import Players, make_players, model_of, restore, save, spread
+from gander.players import Players, drawer_of, make_players, model_of, restore, save, spread
 from gander.rounds import due, interruptible, stepper
 from gander.runs import Hold, Run
 from gander.settings import CHANGEABLE
@@ -260,7 +260,7 @@ def _play(table: Table, deadline: float, pace: Pace) -> None:
                 tally.begin_again()
             if now.sheet:
                 table.hold.check()
-                sheets.write_samples(model_of(plan, players), run.samples)
+                sheets.write_samples(drawer_of(plan, players), run.samples)
             if now.save:
                 tally.means(config, players.images_seen)
                 save(plan, players, run, tally.to_dict())
