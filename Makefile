@@ -8,6 +8,9 @@ INPUTS := 1000000
 KILLS := 300
 SEED := 0
 
+# Where the environment forbids bytecode, each of hundreds of processes would compile PyTorch anew.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test test-slow test-gpu test-kill fuzz bench bench-gpu install browser lint types clean
 
 install: .venv/.installed

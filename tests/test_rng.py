@@ -118,8 +118,12 @@ def test_normals_are_box_and_mullers():
     np.testing.assert_allclose(rng.normals(u), by_hand, rtol=1e-12, atol=1e-12)
 
 
-@given(st.lists(st.integers(0, 2**63), max_size=6), st.integers(1, 9))
-def test_a_drawing_seed_is_a_position_of_the_drawing_stream(wanted, columns):
+stretches = st.tuples(st.integers(0, 9) | st.integers(0, 2**63), st.integers(0, 4))
+
+
+@given(st.lists(stretches, max_size=6), st.integers(1, 9))
+def test_a_drawing_seed_is_a_position_of_the_drawing_stream(parts, columns):
+    wanted = [seed for first, count in parts for seed in range(first, first + count)]
     rows = rng.uniforms_at(wanted, "draw/noise", columns)
     assert rows.shape == (len(wanted), columns)
     for seed, row in zip(wanted, rows, strict=True):

@@ -44,8 +44,13 @@ def uniforms(seed: int, stream: str, first: int, count: int, columns: int) -> np
 
 def uniforms_at(seeds: Sequence[int], stream: str, columns: int) -> np.ndarray:
     """The rows of the drawing stream at the given seeds, (len(seeds), columns) float64."""
-    rows = [uniforms(0, stream, seed, 1, columns) for seed in seeds]
-    return np.concatenate(rows) if rows else np.empty((0, columns))
+    rows, first = [np.empty((0, columns))], 0
+    for end in range(1, len(seeds) + 1):
+        # Seeds in a row are one block, which is hundreds of times faster than one by one.
+        if end == len(seeds) or seeds[end] != seeds[end - 1] + 1:
+            rows.append(uniforms(0, stream, seeds[first], end - first, columns))
+            first = end
+    return np.concatenate(rows)
 
 
 def permutation(seed: int, stream: str, position: int, n: int) -> np.ndarray:
