@@ -34,6 +34,16 @@ RECIPES: dict[str, list[str]] = {
         "shrink=1",
         "average_halflife=100000",
     ],
+    "penalised": [
+        "method=adam",
+        "critic_rate=2e-4",
+        "generator_rate=2e-4",
+        "shrink=1",
+        "decay=linear",
+        "game.r1=0.1",
+        "schedule=alternate",
+        "average_halflife=100000",
+    ],
 }
 
 
