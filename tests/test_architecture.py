@@ -16,7 +16,7 @@ FLOORS = [
     {"kinds", "objectives", "penalties", "augmentations", "adaptive"},
     {"spelling", "norms", "images", "filling", "settings", "cluster"},
     {"code"},
-    {"codes", "frequencies", "reels", "folders"},
+    {"codes", "frequencies", "reels", "folders", "outputs"},
     {"conditioning", "backbones", "near"},
     {"critic", "inversion", "contrast"},
     {"game", "data", "config", "engine", "weights"},

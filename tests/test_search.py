@@ -187,10 +187,11 @@ def test_what_is_kept_is_json_and_a_line_that_was_cut_off_is_dropped(tmp_path):
     lines = file.read_bytes()
     for line in lines.splitlines():
         assert isinstance(json.loads(line), dict)
-    file.write_bytes(lines + b'{"op_code":4,"wor')
-    assert trials.asked(file) == {"by": "it"}
-    trials.mend(file)
-    assert file.read_bytes() == lines
+    for left in (b'{"op_code":4,"wor', b"junk\n", b"\0" * 4096):
+        file.write_bytes(lines + left)
+        assert trials.asked(file) == {"by": "it"}
+        trials.mend(file)
+        assert file.read_bytes() == lines
     assert played(opened(file), 2) == whole
     assert {p.name for p in tmp_path.iterdir()} == {"study", "whole"}, "a lock was left behind"
 
@@ -200,6 +201,8 @@ def test_a_strangers_file_is_refused(tmp_path, content):
     (tmp_path / "study").write_bytes(content)
     with pytest.raises(RunError, match="not what a search wrote"):
         trials.asked(tmp_path / "study")
+    trials.mend(tmp_path / "study")
+    assert (tmp_path / "study").read_bytes() == content
 
 
 def test_another_programs_trial_is_refused(tmp_path):

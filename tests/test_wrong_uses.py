@@ -246,6 +246,14 @@ sample run --sweep label=0:9 | '9' | index from 0 to 3 | Valid
 sample run --sweep c1 --sweep c1 | c1, c1 | two different | give each once
 sample run --sweep c1 --set c1=1 | c1 | set and swept | drop the --set
 sample run --sweep all --out x.npz | all | FILE.png | give --out
+sample run --sweep label=0:3:9 | given 9 | there are 4 values | --sweep label=0:3
+sample run --seeds 0,1 --seed 5 | --seeds 0,1 | --seed 5 | give --seeds alone
+sample run --seeds 0,1 --n 5 | --seeds 0,1 | --n 5 | give --seeds alone
+sample run --sweep c1 --sheet 3x2 | --sheet 3x2 | layout of its own | drop --sheet
+sample run --sweep c1 --n 100000 | 100000 images | too large | give fewer rows (--n)
+sample run --sweep c1 --sweep c2 --n 5 | --n 5 | rows are swept | drop --n
+sample run --sheet 3x2 --out x.npz | --sheet 3x2 | x.npz holds arrays | drop --sheet
+sample run --out run/weights/sheet.png | run/weights/sheet.png | keeps what it needs | give another file
 sample run --sheet 3 | '3' | COLUMNSxROWS | --sheet 8x12
 sample run --sheet 0x4 | '0x4' | from 1 to 999 | --sheet 8x12
 sample run --sheet 999x999 | 999 x 999 | or smaller | give --sheet
@@ -275,6 +283,7 @@ read run/weights/averaged.safetensors one.png | only the generator | critic.safe
 read run nosuch.png | 'nosuch.png' | image file | Give an image
 read run notes.txt | 'notes.txt' | PNG or JPEG | give an image
 read run broken.png | 'broken.png' | PNG or JPEG | give an image
+read run --data squares.npz --out squares.npz | squares.npz | would be replaced | give another file
 read run one.png --out x.txt | x.txt | .npz or .csv | give a file
 read run one.png --out notes.txt/x.csv | notes.txt/x.csv | yours to write in | give a file
 read run one.png --device tpu | 'tpu' | cpu | give cpu
@@ -290,6 +299,8 @@ edit run one.png --set c9=1 | 'c9' | label, c1, c2, c3 | Valid
 edit run one.png --set label=9 | '9' | index from 0 to 3 | Valid
 edit run one.png --sweep c1=x | 'x' | between -1 and 1 | give a number
 edit run one.png --sweep c1=-1:1:500 | 500 | at most 64 | give fewer
+edit run one.png --out one.png | one.png | would be replaced | give another file
+edit run one.png --json run/names.json | run/names.json | keeps what it needs | give another file
 edit run one.png --out x.jpg | x.jpg | .png | give a file
 edit run one.png --out notes.txt/x.png | notes.txt/x.png | yours to write in | give a file
 edit run one.png --json x.txt | x.txt | .json | give a file
@@ -333,6 +344,8 @@ evaluate run --device tpu --n 40 | 'tpu' | cpu | give cpu
 evaluate run --data nosuch --n 40 | 'nosuch' | cifar10, digits | --data SRC
 evaluate run --data large.npz --n 40 | large.npz | (1, 16, 16) | give --data
 evaluate squares.npz --data large.npz --n 40 | 'squares.npz' | one size | measure images
+evaluate run --json run/config.toml | run/config.toml | keeps what it needs | give another file
+evaluate run --json run/weights/averaged.safetensors | averaged.safetensors | keeps what it needs | give another file
 evaluate run --json one | one | figures.json | give a file
 evaluate run --features nosuch.onnx --n 40 | 'nosuch.onnx' | ONNX model | --features inception.onnx
 evaluate run --features notes.txt --n 40 | notes.txt | ONNX model | Export it again
@@ -358,10 +371,13 @@ select run --by frechet | 1 run | 2 or more | give more runs
 select run info newer --by frechet | schema 9 | reads up to 3 | install
 select run info --n 3 | given 3 | from 20 to 1,000,000 | --n 5000
 select run info --n many | 'many' | number | --n 64
+select run info --json info/log.jsonl | info/log.jsonl | keeps what it needs | give another file
 select run info --json one | one | figures.json | give a file
 select run info --device tpu | 'tpu' | cpu | give cpu
 
 export run | export | html (a page with sliders), --to onnx or --to weights | say what
+export run --out run/weights/averaged.safetensors | averaged.safetensors | keeps what it needs | give another file
+export run --out info/state/state.safetensors | state.safetensors | keeps what it needs | give another file
 export run --to pdf | 'pdf' | html, onnx, weights | Valid
 export run --to html --out x.pdf | x.pdf | FILE.html | give that
 export run --to onnx --out notes.txt/x.onnx | notes.txt/x.onnx | yours to write in | give a file
@@ -626,6 +642,7 @@ def test_the_table_has_every_command_and_every_option():
         assert missing <= SAFE, f"{name}: no wrong use of {sorted(missing)}"
 
 
+BYTES = torch.zeros(2, 1, 16, 16, dtype=torch.uint8)
 CALLS = [
     (lambda: gander.train("infogn"), "'infogn'", "acgan, acgan-infogan", "Did you mean 'infogan'"),
     (lambda: gander.train("gan", minutes=0), "given 0", "more than 0", "--minutes 30"),
@@ -640,7 +657,13 @@ CALLS = [
     (lambda: gander.load("run").draw(3, c1=[0, 1]), "2 values", "3 images", "give one"),
     (lambda: gander.load("run").sweep("nosuch"), "'nosuch'", "label, c1", "Valid"),
     (lambda: gander.load("plain").draw(2, digit=3), "'digit'", "noise", "Train a cgan"),
-    (lambda: gander.load("run").read(torch.zeros(2, 3, 9, 9)), "(3, 9, 9)", "(1, 16, 16)", "give"),
+    (lambda: gander.load("run").read(BYTES[:, :, :9]), "(2, 1, 9, 16)", "(1, 16, 16)", "give"),
+    (lambda: gander.load("run").read(BYTES / 255), "in float32", "in uint8", "give"),
+    (lambda: gander.load("run").read(BYTES[:0]), "(0, 1", "one or more", "give"),
+    (lambda: gander.load("run").read(BYTES.numpy()), "numpy.ndarray", "a tensor", "give"),
+    (lambda: gander.load("run").edit(BYTES[0].numpy()), "numpy.ndarray", "(1, 16, 16)", "give"),
+    (lambda: gander.load("run").sweep("c1", rows=0), "given 0", "one row or image", "give"),
+    (lambda: gander.load("run").sweep("c1", n=-1), "given -1", "one row or image", "give"),
     (lambda: gander.load("run").edit(torch.zeros(2, 1, 16, 16)), "(2, 1", "(1, 16, 16)", "give"),
     (lambda: gander.evaluate("nosuch"), "'nosuch'", "gander train", "Give a folder"),
     (lambda: gander.evaluate("run", metrics=["frchet"]), "'frchet'", "gander list", "Did you mean"),

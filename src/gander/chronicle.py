@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from gander import images as pictures
-from gander import reels, runs
+from gander import outputs, reels, runs
 from gander.errors import RunError, UseError
 
 GRID = re.compile(r"(.+)-(\d{9,})\.png")
@@ -43,7 +43,7 @@ def chronicle(
     """Plays the grids of a run in order, the last for longer; returns the file. ``fps`` is of an .mp4. Raises ``UseError``."""
     path = Path(out)
     ending = reels.check_ending(path)
-    runs.check_writable(path)
+    outputs.check(path)
     rate = reels.find_rate(fps, ending)
     shown = SECONDS if seconds is None else seconds
     if not 1 / rate <= shown <= LONGEST:

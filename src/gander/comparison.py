@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from gander import engine, runs
+from gander import engine, outputs
 from gander.cautions import cautions
 from gander.charts import short
 from gander.comparison_page import MAKER, between, page, said
@@ -58,7 +58,7 @@ def checked(out: Path, maker: str = MAKER, name: str = OUT) -> Path:
         raise RunError(f"--out {out} is a folder; give a file, as {out / name}.")
     if out.suffix.lower() not in ENDINGS:
         raise RunError(f"--out {out} is to be a page; give a file ending in .html, as {name}.")
-    if not runs.is_writable(out.absolute().parent):
+    if not outputs.is_writable(out.absolute().parent):
         raise RunError(
             f"--out {out} cannot be written; give a file in a folder that is yours to write in, as {name}."
         )

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from gander import data as sources
-from gander import headings, inversion, reading, rng, runs, sampling, sheets
+from gander import headings, inversion, outputs, reading, rng, runs, sampling, sheets
 from gander import images as pictures
 from gander.code import Code, Values
 from gander.errors import DataError, GanderError, UseError
@@ -74,7 +74,7 @@ def edit(
         if path is not None and Path(path).suffix.lower() != ending:
             raise UseError(f"{option} {path}: give a file ending in {ending}.")
         if path is not None:
-            runs.check_writable(Path(path))
+            outputs.check(Path(path), [image])
     fixed = sampling.parse_settings(model, settings)
     asked = sampling.parse_sweep(model, sweep) if sweep else None
     if asked is not None and len(asked.points) > MOST_SWEPT:

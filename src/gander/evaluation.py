@@ -21,7 +21,7 @@ from torch import Tensor
 from gander import data as sources
 from gander import images as drawing
 from gander import metrics as registry
-from gander import model, report, runs
+from gander import model, outputs, report, runs
 from gander.data import Data
 from gander.errors import ConfigError, GanderError, RunError
 from gander.images import write
@@ -263,10 +263,11 @@ def write_json(result: Evaluation, path: str | Path) -> None:
 def check_json(path: str) -> None:
     """Raises ``RunError`` where figures could not be written, before they are measured."""
     place = Path(path)
-    if not path or place.is_dir() or not runs.is_writable(place.parent):
+    if not path or place.is_dir() or not outputs.is_writable(place.parent):
         raise RunError(
             f"--json {path} cannot be written; give a file in a folder that is yours to write in, as figures.json."
         )
+    outputs.spare(place)
 
 
 def table(result: Evaluation, console: Console | None = None) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gander import graph, handed, runs, weights
+from gander import graph, handed, outputs, runs, weights
 from gander import model as models
 from gander import names as naming
 from gander.errors import GanderError, RunError, UseError, choose
@@ -55,7 +55,7 @@ def export(
         folder, name = _origin(run)
     place = _place(to, out, _plain(name))
     if place.suffix:
-        runs.check_writable(place)
+        outputs.check(place, [] if isinstance(run, Model) else [run])
     if to == "html":
         from gander.explore import page
 

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from gander import images as pictures
-from gander import reels, runs, sampling, sheets
+from gander import outputs, reels, sampling, sheets
 from gander.code import Values
 from gander.errors import CodeError, UseError
 from gander.kinds import Kind
@@ -87,7 +87,7 @@ def film(
     """
     path = Path(out)
     ending = reels.check_ending(path)
-    runs.check_writable(path)
+    outputs.check(path)
     rate = reels.find_rate(fps, ending)
     columns, rows = sampling.parse_sheet(sheet) if sheet else (1, 1)
     chosen = sampling.parse_seeds(seeds) if isinstance(seeds, str) else seeds

@@ -39,6 +39,23 @@ def to_unit(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
+def is_batch(images: object, shape: tuple[int, int, int]) -> bool:
+    """Whether these are one or more images (N, C, H, W) uint8 of a shape (C, H, W)."""
+    return (
+        isinstance(images, Tensor)
+        and images.dtype == torch.uint8
+        and tuple(images.shape[1:]) == shape
+        and len(images) > 0
+    )
+
+
+def described(images: object) -> str:
+    """What was given for images, for a message: where it is no tensor, its type; else its shape and what its numbers are."""
+    if not isinstance(images, Tensor):
+        return f"a {type(images).__module__}.{type(images).__name__}"
+    return f"{tuple(images.shape)} in {str(images.dtype).removeprefix('torch.')}"
+
+
 def picture(image: Tensor) -> Image.Image:
     """One image (C, H, W) uint8 with 1 to 4 channels as a Pillow image."""
     from PIL import Image

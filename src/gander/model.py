@@ -25,7 +25,7 @@ from gander.conditioning import Shape, SteeredGenerator
 from gander.critic import Critic
 from gander.errors import CodeError, RunError
 from gander.filling import filled
-from gander.images import to_bytes, to_unit
+from gander.images import described, is_batch, to_bytes, to_unit
 from gander.names import Names
 
 CHUNK = 32
@@ -168,7 +168,7 @@ class Model:
     ) -> Tensor:
         """One code from end to end, everything else fixed: (rows, n, C, H, W) uint8, a row for each seed."""
         points = self.points(code, n)
-        seeds = [s for s in range(seed, seed + rows) for _ in range(len(points))]
+        seeds = [s for s in range(seed, seed + _at_least_one(rows)) for _ in range(len(points))]
         images = self.render(self.values(seeds, **codes, **{code: points.repeat(rows)}))
         return images.view(rows, len(points), *images.shape[1:])
 
@@ -177,15 +177,8 @@ class Model:
     ) -> Tensor:
         """The values a sweep of ``code`` visits, (n,)."""
         kind = self.find(code).resolved
-        count = (
-            n
-            if n is not None
-            else getattr(kind, "size", SWEEP)
-            if kind.name == "categorical"
-            else SWEEP
-        )
-        count = 2 if n is None and kind.name == "binary" else count
-        spread = kind.spread(count, low, high)
+        usual = {"categorical": getattr(kind, "size", SWEEP), "binary": 2}.get(kind.name, SWEEP)
+        spread = kind.spread(usual if n is None else _at_least_one(n), low, high)
         return spread if spread.dim() == 1 else spread[:, 0]
 
     def find(self, name: str) -> Code:
@@ -261,10 +254,10 @@ class Model:
     def read_raw(self, images: Tensor) -> dict[str, Tensor]:
         """What the recogniser says of real images before it is put as a reading: code name -> params (N, P)."""
         critic = self.reader()
-        if tuple(images.shape[1:]) != self.card.shape:
+        if not is_batch(images, self.card.shape):
             raise RunError(
-                f"this model reads images of shape {self.card.shape} (channels, height, width), "
-                f"given {tuple(images.shape[1:])}; give images of that shape."
+                f"this model reads a tensor of images of shape {self.card.shape} (channels, height, width) in uint8, one or more, "
+                f"given {described(images)}; give such images."
             )
         told = self.spec.reveal(self.spec.draw_at(range(CHUNK)), {})
         told = {
@@ -304,11 +297,15 @@ class Model:
         ``settings`` are further codes, also such as are called ``real`` or ``seed``.
         """
         codes = {**settings, **codes}
-        one = image.unsqueeze(0) if image.dim() == 3 else image
-        if tuple(one.shape) != (1, *self.card.shape) or one.dtype != torch.uint8:
+        one = (
+            image.unsqueeze(0)
+            if getattr(image, "ndim", 0) == 3 and torch.is_tensor(image)
+            else image
+        )
+        if not is_batch(one, self.card.shape) or len(one) != 1:
             raise RunError(
                 f"this model edits one image of shape {self.card.shape} (channels, height, width) in uint8, "
-                f"given {tuple(image.shape)} in {str(image.dtype).removeprefix('torch.')}; give one such image."
+                f"given {described(image)}; give one such image."
             )
         self.values([0], **codes)  # what cannot be set is said before the search
         reads = self.spec.recognised and self.critic is not None
@@ -394,6 +391,13 @@ def believed(code: Code, params: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------- loading
+def _at_least_one(count: int) -> int:
+    """Raises ``CodeError`` for a sweep without images."""
+    if count < 1:
+        raise CodeError(f"a sweep has one row or image at least, given {count}; give 1 or more.")
+    return count
+
+
 def load(path: str | Path, device: str = "cpu", averaged: bool = True) -> Model:
     """A model from a run directory, a folder of weights, one weight file or the model.json of an export.
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gander import contact, runs, uncertainty
+from gander import contact, outputs, uncertainty
 from gander import data as sources
 from gander import images as pictures
 from gander.code import Code
@@ -92,7 +92,7 @@ def read(
     if len(files) > MOST_FILES:
         raise UseError(f"at most {MOST_FILES:,} files at once, given {len(files):,}; give --data.")
     if out is not None:
-        runs.check_writable(Path(out))
+        outputs.check(Path(out), [data] if data else files)
     model.reader()
     loaded = [load_fitting(model, source) for source in ([data] if data else files)]
     reading = read_images(model, torch.cat([each.images for each in loaded]))

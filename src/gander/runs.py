@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gander import config as configuration
-from gander import folders, strangers, weights
+from gander import folders, outputs, strangers, weights
 from gander.config import Config
 from gander.errors import RunError, UnwritableFile
 from gander.images import PART, reason, write
@@ -339,7 +339,7 @@ def place(
                 raise RunError(
                     f"--out {out!r} holds other things and no run; give a folder that is empty, new, or a run."
                 )
-            if not is_writable(run.path.absolute()):
+            if not outputs.is_writable(run.path.absolute()):
                 raise UnwritableFile(
                     f"--out {out!r} cannot be written: what is above it is no folder, or none that is yours to write in; give "
                     f"another place."
@@ -422,19 +422,4 @@ def _refuse_changes(run: Run, config: Config, changeable: frozenset[str]) -> Non
         raise RunError(
             f"{run.path} was made with another configuration:\n{lines}\n"
             f"Give the same command to resume it, or add --new to begin a new run."
-        )
-
-
-def is_writable(path: Path) -> bool:
-    """Whether a directory at ``path`` could be written, without making it."""
-    while not path.exists():
-        path = path.parent
-    return path.is_dir() and os.access(path, os.W_OK)
-
-
-def check_writable(file: Path) -> None:
-    """Refuses a file that could not be written, before minutes are spent on its content. Raises ``RunError``."""
-    if file.is_dir() or not is_writable(file.absolute().parent):
-        raise RunError(
-            f"{file} cannot be written; give a file in a folder that is yours to write in."
         )

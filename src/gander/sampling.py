@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from gander import images as pictures
-from gander import sheets
+from gander import outputs, sheets
 from gander.code import Values
 from gander.errors import CodeError, UseError
 from gander.model import Model
@@ -51,6 +51,9 @@ def sample(
     out = Path(out)
     if out.suffix and out.suffix.lower() not in ENDINGS and not out.is_dir():
         raise UseError(f"--out {out}: give a file ending in .png or .npz, or a folder.")
+    if out.suffix:
+        outputs.spare(out)
+    _check_together(out, seed, seeds, n, sweeps, sheet)
     fixed = parse_settings(model, settings)
     if list(sweeps) == ["all"]:
         return _every_knob(model, out, fixed, seed)
@@ -75,6 +78,30 @@ def sample(
 
 
 # ---------------------------------------------------------------------- what was asked
+def _check_together(
+    out: Path, seed: int, seeds: str | None, n: int | None, sweeps: Sequence[str], sheet: str | None
+) -> None:
+    """Refuses what cannot be met at once, instead of passing over a part of it."""
+    more = n is not None and seeds is not None and n != len(parse_seeds(seeds))
+    if seeds is not None and (seed or more):
+        other = f"--seed {seed}" if seed else f"--n {n}"
+        raise UseError(
+            f"--seeds {seeds} says which images, and so does {other}; give --seeds alone, or --seed and --n."
+        )
+    if sheet and sweeps:
+        raise UseError(
+            f"--sheet {sheet} lays out pictures, and a sweep has a layout of its own; drop --sheet, or give --n for so many rows."
+        )
+    if sheet and out.suffix.lower() == ".npz":
+        raise UseError(
+            f"--sheet {sheet} lays out pictures, and {out} holds arrays; drop --sheet, or give --out FILE.png."
+        )
+    if n is not None and (len(sweeps) > 1 or list(sweeps) == ["all"]):
+        raise UseError(
+            f"--n {n} is so many rows of one sweep, and here the rows are swept too; drop --n, or sweep one code."
+        )
+
+
 def parse_settings(model: Model, settings: Sequence[str]) -> dict[str, Any]:
     """``code=value`` words to codes and values, every name and value checked."""
     fixed = dict(parse_setting(model, text) for text in settings)
@@ -122,10 +149,14 @@ def parse_sweep(model: Model, text: str) -> Sweep:
             f"--sweep takes code, code=a:b or code=a:b:n with n up to {MOST_SWEPT}, given {text!r}; "
             f"write it as --sweep {name}=-1:1:9."
         )
+    between = int(abs(high - low)) + 1
     if count is None and code.resolved.discrete:
-        count = int(abs(high - low)) + 1
-    if code.resolved.name == "categorical" and low > high:
-        return Sweep(name, model.points(name, count, high, low).flip(0))
+        count = between
+    if count is not None and code.resolved.name == "categorical" and count > between:
+        raise UseError(
+            f"--sweep {text}: from {parts[0]} to {parts[1]} there are {between} values of {name}, given {count}; give as many or "
+            f"fewer, as --sweep {name}={parts[0]}:{parts[1]}."
+        )
     return Sweep(name, model.points(name, count, low, high))
 
 
@@ -162,14 +193,20 @@ def overlap(a: str, b: str) -> bool:
     return a == b or a.startswith(f"{b}.") or b.startswith(f"{a}.")
 
 
-def _check_sheet(model: Model, grid: tuple[int, int]) -> None:
-    """Refuses a sheet that no viewer would open."""
+def _check_sheet(model: Model, grid: tuple[int, int], cure: str = "") -> None:
+    """Refuses a sheet that no viewer would open; ``cure`` is what to give where it is not --sheet."""
     side = max(max(model.card.shape[1:]), pictures.LEAST_SIDE)
     if grid[0] * grid[1] * side * side > MOST_PIXELS:
         most = math.isqrt(MOST_PIXELS) // side
+        cure = (
+            f"{cure}, or an .npz"
+            if cure
+            else (
+                f"--sheet {most}x{most} or smaller (the rest goes to further sheets), an .npz or a folder"
+            )
+        )
         raise UseError(
-            f"a sheet of {grid[0]} x {grid[1]} images is too large to look at; give --sheet {most}x{most} or "
-            f"smaller (the rest goes to further sheets), an .npz or a folder."
+            f"a sheet of {grid[0]} x {grid[1]} images is too large to look at; give {cure}."
         )
 
 
@@ -216,7 +253,8 @@ def _sweep(
             f"that would be {high * len(across.points):,} images; at most {MOST:,}. Sweep fewer values, as {across.code}=-1:1:9."
         )
     if out.suffix.lower() != ".npz":
-        _check_sheet(model, (len(across.points), high))
+        cure = f"fewer rows (--n) or columns (--sweep {across.code}=-1:1:9)"
+        _check_sheet(model, (len(across.points), high), cure)
     if out.suffix.lower() == ".npz":
         return _write_npz(model, _swept_values(model, sweeps, fixed, seeds), out)
     if len(sweeps) == 2:

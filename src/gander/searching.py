@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gander import appraisal, engine, history, runs
+from gander import appraisal, engine, history, outputs, runs
 from gander import config as configuration
 from gander import space as spaces
 from gander.abreast import ON_A_GPU
@@ -257,7 +257,7 @@ def _check_place(folder: Path) -> None:
 
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--out {folder} is a file; give a folder that is empty, new, or a search.")
-    if not runs.is_writable(folder.absolute()):
+    if not outputs.is_writable(folder.absolute()):
         raise UnwritableFile(
             f"--out {folder} cannot be written: what is above it is no folder, or none that is yours to write in; give another place."
         )

@@ -99,16 +99,30 @@ def _quiet() -> Iterator[None]:
 
 # ---------------------------------------------------------------------- the file
 def mend(file: Path) -> None:
-    """Drops a last line that was cut off by a kill. Raises ``RunError``."""
+    """Drops what a kill or a failing disk left of the last line, or for one. Raises ``RunError``.
+
+    Optuna passes over a last line that is not JSON and writes behind it, after which nothing of the file can be read.
+    """
     if not file.exists():
         return
     try:
         content = strangers.content(file, MOST)
         whole = content.rfind(b"\n") + 1
-        if whole < len(content):
+        while whole and not _is_json(content[content.rfind(b"\n", 0, whole - 1) + 1 : whole]):
+            whole = content.rfind(b"\n", 0, whole - 1) + 1
+        if whole < len(content) and (
+            whole or b"\n" not in content
+        ):  # a file without one line of ours is not ours
             os.truncate(file, whole)
     except OSError as error:
         raise RunError(f"{file} cannot be read: {reason(error)}.") from None
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
 
 
 def asked(file: Path) -> dict[str, Any] | None:

@@ -122,8 +122,11 @@ class Categorical(Kind):
     def spread(self, n: int, low: float | None = None, high: float | None = None) -> Tensor:
         end = self.size - 1
         first = 0 if low is None else min(end, max(0, round(low)))
-        last = end if high is None else min(end, round(high))
-        return first + torch.arange(n) % max(1, last - first + 1)
+        last = end if high is None else min(end, max(0, round(high)))
+        between = abs(last - first) + 1
+        if n <= between:  # so many from end to end, either way
+            return torch.linspace(first, last, n, dtype=torch.float64).round().long()
+        return first + torch.arange(n) % between * (1 if last >= first else -1)
 
     def slider(self) -> dict[str, Any]:
         names = list(self.names) or [str(i) for i in range(self.size)]
