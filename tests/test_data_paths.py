@@ -230,6 +230,19 @@ def test_unreadable_images_are_skipped_and_named(tmp_path):
     assert "skipped 3" in line and all(n in line for n in ("cut.png", "text.png", "empty.jpg"))
 
 
+def test_a_class_of_which_nothing_can_be_read_is_refused(tmp_path):
+    """It would be one to order and never one to learn."""
+    tree(tmp_path, {"a": 30, "b": 30})
+    (tmp_path / "c").mkdir()
+    for number in range(20):
+        (tmp_path / "c" / f"{number}.png").write_text("no")
+    for split in ("train", "all"):
+        with pytest.raises(DataError, match="no image of class c can be read. Repair or remove"):
+            load(f"{tmp_path}:{split}")
+    save(tmp_path / "c" / "0.png")
+    assert load(f"{tmp_path}:all").columns["class"].names == ("a", "b", "c")
+
+
 def test_strange_names_cannot_break_a_line(tmp_path):
     tree(tmp_path, {"a\nb": 2, "c": 2})
     (tmp_path / "c" / "x\x1b[31m\n.png").write_text("x")

@@ -120,7 +120,7 @@ def _regrouped(plan: Plan, game: Game, code: Code, columns: slice) -> list[str]:
 
 def in_words(code: Code, move: Move, leaving: int, inside: int) -> str:
     """A move as it is told."""
-    free = f"{code.name}: no image was class {move.free}"
+    free = f"{code.name}: few images or none were class {move.free}"
     if move.joined is not None:
         free = f"{code.name}: classes {move.joined} and {move.free} were one class of images and are {move.joined} now"
     return f"{free}; {leaving:,} of the {inside:,} images of class {move.parted} are {move.free} from here on"

@@ -267,7 +267,10 @@ def _stacked(images: list[np.ndarray], channels: int | None) -> Tensor:
 
 def _unreadable(store: Store, some: Sequence[str], count: int, of: int) -> DataError:
     reasons = "\n  ".join(some) or "there is none"
-    return DataError(f"{store.where}: {count:,} of {of:,} images cannot be read:\n  {reasons}")
+    return DataError(
+        f"{store.where}: {count:,} of {of:,} images cannot be read:\n  {reasons}\n"
+        "Repair or remove them, or give images that can be opened, as PNG or JPEG."
+    )
 
 
 def _has_alpha(pixels: np.ndarray) -> bool:

@@ -173,6 +173,8 @@ def _read(
     if not kept:
         raise DataError(f"{store.where}: the {split} split has no readable image.")
     order = torch.tensor([readable[position] for position in kept])
+    if len(readable) < len(wanted) and limit is None and split != "test":
+        _check_classes(store, listing, torch.tensor(rows), order)
     return Data(
         name="",
         source="",
@@ -182,6 +184,19 @@ def _read(
         label=listing.label,
         found=(*listing.notes, line, *result.notes),
     )
+
+
+def _check_classes(store: Store, listing: Listing, rows: torch.Tensor, read: torch.Tensor) -> None:
+    """Refuses a set in which no image of some class can be read: nobody could learn it. Raises :class:`DataError`."""
+    column = listing.columns.get("class")
+    if column is None or column.sort != "categorical":
+        return
+    lost = sorted(set(column.values[rows].tolist()) - set(column.values[read].tolist()) - {-1})
+    if lost:
+        names = ", ".join(column.names[k] if column.names else str(k) for k in lost)
+        raise DataError(
+            f"{store.where}: no image of class {names} can be read. Repair or remove these images, or the class."
+        )
 
 
 def _entries(images: list[str]) -> tuple[list[Entry], bool]:
