@@ -313,6 +313,18 @@ def test_weights_that_do_not_fit_their_card_are_refused(change, tmp_path):
         load(stranger(tmp_path / "x.safetensors", lambda facts: None, change))
 
 
+def test_two_files_of_different_models_are_told_as_that(tmp_path):
+    run = tiny.train("infogan", out=tmp_path / "run", steps=1)
+    other = tiny.train("gan", out=tmp_path / "other", steps=1)
+    name = "weights/averaged.safetensors"
+    (run / name).write_bytes((other / name).read_bytes())
+    with pytest.raises(
+        RunError, match=r"critic\.safetensors and averaged\.safetensors .* not of one model"
+    ):
+        load(run)
+    assert load(run / name).draw(2).shape[0] == 2
+
+
 def test_facts_that_do_not_matter_may_be_odd(tmp_path):
     file = stranger(tmp_path / "x.safetensors", lambda facts: facts.update(images_seen="many"))
     assert load(file).images_seen == 0

@@ -15,12 +15,25 @@ from gander.errors import RunError
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def filled(build: Callable[[], Network], tensors: dict[str, Tensor], file: Path) -> Network:
-    """A network with the weights of a file; it is built in memory only if the file has all of its weights."""
+def filled(
+    build: Callable[[], Network],
+    tensors: dict[str, Tensor],
+    file: Path,
+    told_by: Path | None = None,
+) -> Network:
+    """A network with the weights of a file; it is built in memory only if the file has all of its weights.
+
+    ``told_by`` is the file that describes the network, where it is another one. Raises ``RunError``.
+    """
     try:
         with torch.device("meta"), Undrawn():
             build().load_state_dict(tensors, assign=True)
     except RuntimeError:
+        if told_by is not None:
+            raise RunError(
+                f"{file} and {told_by.name} beside it are not of one model. Give a run as `gander train` made it, or {told_by} "
+                f"alone, which draws and does not read."
+            ) from None
         raise RunError(
             f"{file} does not hold the weights of the network that it describes. Give weights/averaged.safetensors or "
             f"weights/generator.safetensors of a run, or the run itself."

@@ -444,7 +444,7 @@ def _assemble(
     generator = filled(card.build_generator, tensors, generator_file)
     critic = None
     if critic_file is not None:
-        critic = filled(card.build_critic, weights.read(critic_file)[0], critic_file)
-    seen = facts.get("images_seen", 0)
-    seen = seen if isinstance(seen, int) else 0
+        read, _ = weights.read(critic_file)
+        critic = filled(card.build_critic, read, critic_file, generator_file)
+    seen = facts["images_seen"] if isinstance(facts.get("images_seen"), int) else 0
     return Model(card, generator, critic, seen, names).to(device)
