@@ -160,7 +160,7 @@ def test_a_run_is_opened_by_path_or_number_and_a_wrong_one_names_those_there(her
         (b"\xff\xfe", "cannot be read"),
         (b"a = ", "cannot be read"),
         (b"schema = 99\n", "schema 99"),
-        (b"", "schema None"),
+        (b"", "says no schema"),
         (b"schema = 2\n", r"needs \[codes"),
         (b"schema = 2\n[codes]\nnoise = 3\n", "noise"),
         (b"schema = 2\ncodes = 'noise:gaussian(4)'\n[wheels]\na=1\n", "wheels"),

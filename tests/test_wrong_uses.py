@@ -252,6 +252,8 @@ sample run --seeds 0,1 --n 5 | --seeds 0,1 | --n 5 | give --seeds alone
 sample run --sweep c1 --sheet 3x2 | --sheet 3x2 | layout of its own | drop --sheet
 sample run --sweep c1 --n 100000 | 100000 images | too large | give fewer rows (--n)
 sample run --sweep c1 --sweep c2 --n 5 | --n 5 | rows are swept | drop --n
+sample run --sweep all --sweep c1 | --sweep all | stands alone | drop the others
+sample run --out flat | flat is a file | .png or .npz | give a folder
 sample run --sheet 3x2 --out x.npz | --sheet 3x2 | x.npz holds arrays | drop --sheet
 sample run --out run/weights/sheet.png | run/weights/sheet.png | keeps what it needs | give another file
 sample run --sheet 3 | '3' | COLUMNSxROWS | --sheet 8x12
@@ -537,6 +539,7 @@ def strangers():
     files(FILES)
     Path("binary.toml").write_bytes(b"\xff\xfe\x00")
     Path("empty").mkdir()
+    Path("flat").write_bytes(b"x")
     Path("one").mkdir()
     for place in ("one.png", "one/only.png", *(f"{p}/x.png" for p in Path().glob("csv-*"))):
         Image.new("L", (16, 16), 9).save(place)

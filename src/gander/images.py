@@ -188,5 +188,7 @@ HELP = {
     errno.EROFS: "choose a place that can be written",
     errno.EACCES: "choose a place that you may write",
     errno.EPERM: "choose a place that you may write",
+    errno.ENOTDIR: "there is a file where a folder is needed: move it away or choose another place",
+    errno.EEXIST: "there is a file where a folder is needed: move it away or choose another place",
     errno.EFBIG: "the system allows no file that large; raise the limit (ulimit -f)",
 }

@@ -51,6 +51,10 @@ def sample(
     out = Path(out)
     if out.suffix and out.suffix.lower() not in ENDINGS and not out.is_dir():
         raise UseError(f"--out {out}: give a file ending in .png or .npz, or a folder.")
+    if not out.suffix and out.exists() and not out.is_dir():
+        raise UseError(
+            f"--out {out} is a file and no folder; give a folder, or a file ending in .png or .npz."
+        )
     if out.suffix:
         outputs.spare(out)
     _check_together(out, seed, seeds, n, sweeps, sheet)
@@ -95,6 +99,10 @@ def _check_together(
     if sheet and out.suffix.lower() == ".npz":
         raise UseError(
             f"--sheet {sheet} lays out pictures, and {out} holds arrays; drop --sheet, or give --out FILE.png."
+        )
+    if "all" in sweeps and len(sweeps) > 1:
+        raise UseError(
+            "--sweep all sweeps every slider, so it stands alone; drop the others, or leave out all."
         )
     if n is not None and (len(sweeps) > 1 or list(sweeps) == ["all"]):
         raise UseError(

@@ -65,9 +65,11 @@ def read(run: Run, say: Say) -> State | None:
             )
         return state
     if found:
-        count = f"{len(found)} saved states, and none is sound" if len(found) > 1 else "no other"
+        others = (
+            f"None of {len(found)} saved states is sound" if len(found) > 1 else "There is no other"
+        )
         raise RunError(
-            f"{why.rstrip('.')}. There is {count}; move {run.state_file.parent} away to begin again."
+            f"{why.rstrip('.')}. {others}; move {run.state_file.parent} away to begin again."
         )
     return None
 

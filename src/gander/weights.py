@@ -113,8 +113,9 @@ def check_schema(schema: Any, what: object) -> int:
                 f"{what} was written with schema 1, and this gander reads {READS[0]} to {SCHEMA}: its networks are laid out "
                 f"otherwise; train the run again."
             )
+    said = "no schema" if schema is None else f"schema {schema!r}"
     raise RunError(
-        f"{what} says schema {schema!r}, and this gander reads {READS[0]} to {SCHEMA}; give one that gander wrote."
+        f"{what} says {said}, and this gander reads {READS[0]} to {SCHEMA}; give one that gander wrote."
     )
 
 
