@@ -2,8 +2,12 @@
 
 import pytest
 
+import tiny
 from gander import outputs
 from gander.errors import RunError
+from gander.runs import Run
+
+CONFIG = 'preset = "gan"\nschema = 3\n'
 
 
 @pytest.fixture
@@ -18,7 +22,7 @@ def run(tmp_path):
     for name in (*names, "best/config.toml", "best/weights/critic.safetensors", "samples/a.png"):
         file = tmp_path / "run" / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(name)
+        file.write_text(CONFIG if name.endswith("config.toml") else name)
     return tmp_path / "run"
 
 
@@ -47,6 +51,17 @@ def test_what_a_run_needs_is_no_place_for_anything_else(name, run):
 def test_a_run_is_a_place_for_what_was_made_of_it(name, run):
     (run / "x").mkdir()
     outputs.check(run / name)
+
+
+def test_a_config_of_another_program_makes_no_run(run):
+    (run / "config.toml").write_text("[theme]\nname = 'ink'\n")
+    outputs.check(run / "config.toml")
+    outputs.check(run / "weights" / "mine.png")
+
+
+def test_the_config_that_is_looked_for_is_as_runs_have_it():
+    start = Run(tiny.run("gan")).config_file.read_bytes()[: outputs.HEAD]
+    assert outputs.owner(tiny.run("gan") / "log.jsonl") is not None and b"schema" in start
 
 
 def test_a_link_to_it_is_no_way_around(run, tmp_path):

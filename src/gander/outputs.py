@@ -10,6 +10,7 @@ from gander.errors import RunError
 
 OWN = frozenset({"config.toml", "log.jsonl", "metrics.jsonl", "names.json", "report.html"})
 OWN_FOLDERS = frozenset({"weights", "state", "best"})
+HEAD = 1000  # bytes of a config.toml that hold what it begins with
 DEPTH = 4  # folders from a run's deepest file up to the run, and one more
 
 
@@ -58,9 +59,19 @@ def owner(file: Path) -> Path | None:
     for folder in list(place.parents)[:DEPTH]:
         inside = place.relative_to(folder).parts
         own = inside[0] in OWN_FOLDERS if len(inside) > 1 else inside[0] in OWN
-        if own and (folder / "config.toml").is_file():
+        if own and _is_run(folder):
             return folder
     return None
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a ``config.toml`` in it says so; other programs have files of that name."""
+    try:
+        with (folder / "config.toml").open("rb") as file:
+            start = file.read(HEAD)
+    except OSError:
+        return False
+    return b"preset = " in start and b"schema = " in start
 
 
 def _existing(source: str) -> Path | None:
