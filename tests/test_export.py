@@ -169,6 +169,20 @@ def test_an_earlier_export_is_replaced_whole(here, monkeypatch):
     assert not {path.name for path in (here / "out").iterdir()} - exporting.FILES
 
 
+def test_the_demo_may_be_made_again_beside_the_run(named):
+    """A page that lies in the run is a new one each time, and no part of what it is made of."""
+    for _ in range(2):
+        assert export(named, "--out", named / "knobs.html") == 0
+        assert (
+            cli.run(["sample", str(named), "--sweep", "all", "--out", str(named / "knobs.png")])
+            == 0
+        )
+    model = named / "copy.safetensors"
+    assert export(named, "--out", model) == 0 and export(named, "--out", model) == 0
+    before = model.read_bytes()
+    assert export(model, "--out", model) == 2 and model.read_bytes() == before
+
+
 def test_what_is_not_an_export_is_left_alone(here, capsys):
     run = tiny.run("gan")
     gander.export(run, "weights", "out")

@@ -55,7 +55,8 @@ def export(
         folder, name = _origin(run)
     place = _place(to, out, _plain(name))
     if place.suffix:
-        outputs.check(place, [] if isinstance(run, Model) else [run])
+        of_a_file = not isinstance(run, Model) and Path(run).is_file()
+        outputs.check(place, [str(run)] if of_a_file else [])
     if to == "html":
         from gander.explore import page
 

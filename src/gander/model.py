@@ -297,11 +297,7 @@ class Model:
         ``settings`` are further codes, also such as are called ``real`` or ``seed``.
         """
         codes = {**settings, **codes}
-        one = (
-            image.unsqueeze(0)
-            if getattr(image, "ndim", 0) == 3 and torch.is_tensor(image)
-            else image
-        )
+        one = image.unsqueeze(0) if torch.is_tensor(image) and image.dim() == 3 else image
         if not is_batch(one, self.card.shape) or len(one) != 1:
             raise RunError(
                 f"this model edits one image of shape {self.card.shape} (channels, height, width) in uint8, "

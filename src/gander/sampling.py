@@ -157,9 +157,8 @@ def parse_sweep(model: Model, text: str) -> Sweep:
             f"--sweep takes code, code=a:b or code=a:b:n with n up to {MOST_SWEPT}, given {text!r}; "
             f"write it as --sweep {name}=-1:1:9."
         )
-    between = int(abs(high - low)) + 1
-    if count is None and code.resolved.discrete:
-        count = between
+    between = int(abs(high - low)) + 1 if code.resolved.discrete else 0
+    count = count or between or None
     if count is not None and code.resolved.name == "categorical" and count > between:
         raise UseError(
             f"--sweep {text}: from {parts[0]} to {parts[1]} there are {between} values of {name}, given {count}; give as many or "

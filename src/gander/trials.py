@@ -110,9 +110,8 @@ def mend(file: Path) -> None:
         whole = content.rfind(b"\n") + 1
         while whole and not _is_json(content[content.rfind(b"\n", 0, whole - 1) + 1 : whole]):
             whole = content.rfind(b"\n", 0, whole - 1) + 1
-        if whole < len(content) and (
-            whole or b"\n" not in content
-        ):  # a file without one line of ours is not ours
+        ours = whole or b"\n" not in content  # a file without one line of ours is a stranger's
+        if ours and whole < len(content):
             os.truncate(file, whole)
     except OSError as error:
         raise RunError(f"{file} cannot be read: {reason(error)}.") from None
@@ -121,7 +120,7 @@ def mend(file: Path) -> None:
 def _is_json(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
