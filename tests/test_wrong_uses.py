@@ -348,6 +348,7 @@ evaluate run --data large.npz --n 40 | large.npz | (1, 16, 16) | give --data
 evaluate squares.npz --data large.npz --n 40 | 'squares.npz' | one size | measure images
 evaluate run --json run/config.toml | run/config.toml | keeps what it needs | give another file
 evaluate run --json run/weights/averaged.safetensors | averaged.safetensors | keeps what it needs | give another file
+evaluate squares.npz --data bare.npz --json squares.npz | squares.npz | would be replaced | give another file
 evaluate run --json one | one | figures.json | give a file
 evaluate run --features nosuch.onnx --n 40 | 'nosuch.onnx' | ONNX model | --features inception.onnx
 evaluate run --features notes.txt --n 40 | notes.txt | ONNX model | Export it again

@@ -260,14 +260,14 @@ def write_json(result: Evaluation, path: str | Path) -> None:
     write(Path(path), (json.dumps(table, indent=2) + "\n").encode())
 
 
-def check_json(path: str) -> None:
-    """Raises ``RunError`` where figures could not be written, before they are measured."""
+def check_json(path: str, made_of: Sequence[str | None] = ()) -> None:
+    """Raises ``RunError`` where figures could not be written, or over a file they are ``made_of``, before they are measured."""
     place = Path(path)
     if not path or place.is_dir() or not outputs.is_writable(place.parent):
         raise RunError(
             f"--json {path} cannot be written; give a file in a folder that is yours to write in, as figures.json."
         )
-    outputs.spare(place)
+    outputs.spare(place, [one for one in made_of if one and Path(one).is_file()])
 
 
 def table(result: Evaluation, console: Console | None = None) -> None:

@@ -45,9 +45,11 @@ def spare(file: Path, made_of: Iterable[str | Path] = ()) -> None:
     place = file.resolve()
     for given in made_of:
         source = _existing(str(given))
+        if source is None:
+            continue
         # In a folder of images only what could be one, or their labels, is a part of it.
-        within = source in place.parents and place.suffix.lower() != ".npz" if source else False
-        if source is not None and (place == source or within):
+        within = source in place.parents and place.suffix.lower() != ".npz"
+        if place == source or within:
             raise RunError(
                 f"{file} is (part of) what is read here, {given}, and would be replaced; give another file."
             )

@@ -48,7 +48,7 @@ def evaluate(
     from gander import pace
 
     if json is not None:
-        job.check_json(json)
+        job.check_json(json, [run, data, features])
     names = None if metrics is None else [name.strip() for name in metrics.split(",")]
     change = pace.suit(device)
     with job.spoken(Console(stderr=True)) as tell:
