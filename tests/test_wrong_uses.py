@@ -137,6 +137,8 @@ train gan --set 'codes=n:gaussian(2) c:categorical(0.5,0.2),recognised' | 0.7 | 
 train gan --set 'codes=n:gaussian(2) c:binary(0.5,2),recognised' | 2.0 | from 0 to 1 | give them
 train gan --set 'codes=n:gaussian(2) c:uniform(1,-1),recognised' | 1 and -1 | low number to a higher | uniform(-1,1)
 train gan --set 'codes=n:gaussian(2) c:uniform(0,inf),recognised' | inf | low number to a higher | uniform(-1,1)
+train infogan --set c1.low=-1e308 c1.high=1e308 | -1e+308 | within ±1e+30 | uniform(-1,1)
+train infogan --set c1.low=1e9 c1.high=1000000001 | 1000000001 | apart in single precision | uniform(-1,1)
 train gan --set 'codes=n:gaussian(2) c:recognised' | 'c' | gaussian, uniform, categorical | give it
 train gan --set codes=digit:given,shown | normalisation | noise | add noise
 train gan --set codes=digit:given,shown,fed=multiply | 'multiply' | noise | add noise

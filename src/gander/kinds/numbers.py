@@ -16,6 +16,7 @@ from gander.errors import CodeError
 from gander.kinds.kind import Vector, best_gaussian, evenly
 
 ENDS = 1e-9  # of a distribution, that are left out
+FARTHEST = 1e30  # from zero that a range may go: its width is computed in single precision
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,11 @@ class Uniform(Vector):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+        least, most = np.float32(max(-FARTHEST, self.low)), np.float32(min(FARTHEST, self.high))
+        if not (self.low >= -FARTHEST and self.high <= FARTHEST and least < most):
             raise CodeError(
-                f"uniform goes from a low number to a higher one, given {self.low:g} and {self.high:g}; give them, as uniform(-1,1)."
+                f"uniform goes from a low number to a higher one, within ±{FARTHEST:.0e} and apart in single precision, given "
+                f"{self.low:.10g} and {self.high:.10g}; give them, as uniform(-1,1)."
             )
         if self.quantiles is not None:
             rises = all(a <= b for a, b in zip(self.quantiles, self.quantiles[1:], strict=False))
