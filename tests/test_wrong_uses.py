@@ -192,6 +192,7 @@ train gan --data squares.npz --set batch=16 --out one | 'one' | empty, new, or a
 train gan --data squares.npz --set batch=16 --out run | codes.c1.kind: uniform | same command | add --new
 train gan --data squares.npz --set batch=16 --out newer | schema 9 | reads up to 3 | install
 train gan --data squares.npz --set batch=16 --out wrecked | wrecked/config.toml | another run | Correct it
+train gan --data squares.npz --set batch=16 --out edited | edited/config.toml: optimiser.critic_rate | given nan | write for example
 train gan --data squares.npz --set batch=16 --roll-back | runs/00000-gan-squares-s0 | best=frechet | Train it first
 
 sample | RUN | run directory | give a run
@@ -561,7 +562,7 @@ def runs():
     sorts = {"run": "acgan-infogan", "info": "infogan", "plain": "gan", "cond": "cgan"}
     for name, preset in sorts.items():
         shutil.copytree(tiny.run(preset), name)
-    for name in ("newer", "young", "wrecked", "named"):
+    for name in ("newer", "young", "wrecked", "edited", "named"):
         shutil.copytree("run", name)
     shutil.rmtree("young/weights")
     for place in ("newer/config.toml", "newer/weights/averaged.safetensors"):
@@ -569,6 +570,10 @@ def runs():
         content = re.sub(rb'(schema\\*": )3', rb"\g<1>9", content)
         Path(place).write_bytes(content)
     Path("wrecked/config.toml").write_text("schema = 3\n[training\n")
+    by_hand = re.sub(
+        "(?m)^critic_rate = .*", "critic_rate = nan", Path("run/config.toml").read_text()
+    )
+    Path("edited/config.toml").write_text(by_hand)
     Path("wrecked/weights/averaged.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     Path("named/names.json").write_text("{")
     from safetensors.numpy import save_file

@@ -26,7 +26,7 @@ from typing import Any, TextIO
 from gander import config as configuration
 from gander import folders, outputs, strangers, weights
 from gander.config import Config
-from gander.errors import RunError, UnwritableFile
+from gander.errors import CodeError, ConfigError, RunError, UnwritableFile
 from gander.images import PART, reason, write
 
 if sys.platform != "win32":
@@ -100,7 +100,10 @@ class Run:
     def read_config(self) -> Config:
         """The settings the run was made with."""
         table = self.read_tables()
-        return configuration.from_dict(table)
+        try:
+            return configuration.from_dict(table)
+        except (CodeError, ConfigError) as error:  # somebody's hand was in the file
+            raise type(error)(f"{self.config_file}: {error}") from None
 
     def read_tables(self) -> dict[str, Any]:
         """config.toml as it stands, with its ``resolved`` and ``provenance`` tables."""
