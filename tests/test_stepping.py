@@ -191,6 +191,46 @@ def test_trying_threads_changes_nothing_that_is_trained(monkeypatch):
     assert set(seconds) == set(pace.numbers(1)) and min(seconds.values()) > 0
 
 
+@pytest.mark.parametrize(
+    "costs, steps_of_two",
+    [
+        ([1.0, 1.5], 6),  # each is tried as often
+        ([1.0, 24.0], 2),  # beside a busy neighbour: what is slow twice in a row is left
+        ([3.0, 1.0], 6),
+    ],
+)
+def test_a_hopeless_number_of_threads_is_soon_left(costs, steps_of_two, monkeypatch):
+    monkeypatch.setattr(pace, "cores", lambda: 2)
+    clock, taken = [0.0], []
+
+    def one_step(plan, players, tally):
+        taken.append(torch.get_num_threads())
+        clock[0] += costs[taken[-1] - 1]
+
+    monkeypatch.setattr(pace, "step", one_step)
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: clock[0])
+    plan = tiny.plan("gan", "threads=0")
+    seconds = pace.tried(plan, make_players(plan), 2)
+    torch.set_num_threads(1)
+    assert seconds == {1: costs[0], 2: costs[1]}
+    assert taken.count(2) == steps_of_two and taken.count(1) == 6
+
+
+def test_one_slow_step_is_chance(monkeypatch):
+    monkeypatch.setattr(pace, "cores", lambda: 2)
+    clock, taken = [0.0], []
+
+    def one_step(plan, players, tally):
+        taken.append(torch.get_num_threads())
+        clock[0] += 9.0 if taken.count(2) == 2 and taken[-1] == 2 else 1 / taken[-1]
+
+    monkeypatch.setattr(pace, "step", one_step)
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: clock[0])
+    plan = tiny.plan("gan", "threads=0")
+    assert pace.tried(plan, make_players(plan), 2) == {1: 1.0, 2: 0.5}
+    torch.set_num_threads(1)
+
+
 @pytest.mark.parametrize("said", ["threads=1", "deterministic=true"])
 def test_threads_that_are_said_stay(said, monkeypatch):
     monkeypatch.setattr(pace, "cores", lambda: 2)

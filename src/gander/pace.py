@@ -26,6 +26,7 @@ SOONER = 10.0  # seconds after which a run that has become slow looks again
 SLOW = 1.3  # times the seconds an iteration took when last measured
 BETTER = 0.87  # share of the present time that a change must reach, so that chance changes nothing
 ROUNDS, STEPS = 2, 2  # each number is tried that often, that many steps after one that warms up
+HOPELESS = 4.0  # times the least seconds yet, twice in a row: that number is tried no further, beside a neighbour it can be 24 times as slow
 
 
 @dataclass
@@ -76,16 +77,26 @@ class Pace:
 def tried(plan: Plan, players: Players, now: int) -> dict[int, float]:
     """Seconds that an iteration takes with each number of threads, the least of several, on a copy that is thrown away."""
     double, tally = copy.deepcopy(players), Tally()
+
+    def one() -> float:
+        began = time.perf_counter()
+        step(plan, double, tally)
+        return time.perf_counter() - began
+
     seconds: dict[int, float] = {}
+    hopeless = set[int]()
     for _ in range(ROUNDS):
         for count in numbers(now):
+            if count in hopeless:
+                continue
             torch.set_num_threads(count)
-            step(plan, double, tally)
+            warming = one()
             for _ in range(STEPS):
-                began = time.perf_counter()
-                step(plan, double, tally)
-                took = time.perf_counter() - began
+                took = one()
                 seconds[count] = min(took, seconds.get(count, took))
+                if min(took, warming) > HOPELESS * min(seconds.values()):
+                    hopeless.add(count)
+                    break
     return seconds
 
 
